@@ -1,0 +1,44 @@
+# Every command of the project. A laptop, the hooks and CI use the same ones.
+
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fix benchmark benchmark-pipeline
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.synced ## Run the pipeline once; options: make run ARGS="--help".
+	@$(PYTHON) -m flows.retraining $(ARGS)
+
+test: .venv/.synced ## Run the tests; options for pytest: make test ARGS="-k store".
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: .venv/.synced ## Check lock file, format, lint, types, import directions and deployments.
+	$(UV) lock --check
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+	$(PYTHON) -m deployments.check
+
+fix: .venv/.synced ## Format, and mend what the linter can mend.
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+benchmark: .venv/.synced ## Compare training with the tutorial's; about 15 minutes, QUICK=1: 3.
+	@$(PYTHON) -m benchmarks.training $(if $(QUICK),--quick) $(ARGS)
+
+benchmark-pipeline: .venv/.synced ## Time the pipeline, first run against later ones; about 5 minutes.
+	@$(PYTHON) -m benchmarks.pipeline $(ARGS)
+
+# The locked environment; bytecode once, so that the first run is not slower than the others.
+.venv/.synced: pyproject.toml uv.lock | $(UV)
+	$(UV) sync --locked --compile-bytecode
+	@touch $@
+
+# uv from PyPI, in an environment of its own, where the machine has none.
+.tools/bin/uv:
+	python3 -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check uv
