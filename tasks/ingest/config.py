@@ -1,0 +1,38 @@
+"""The section `ingest`: where images come from."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+OFFICIAL_URLS = (
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
+    "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/cifar-10-binary.tar.gz",
+    "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/cifar-10-binary.tar.gz",
+)
+"""The official host, its new name, then mirrors. The digest decides, so any host may stand here."""
+
+
+class IngestConfig(BaseModel):
+    """How images are fetched, and how practice images are made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    urls: tuple[Annotated[str, Field(pattern="^https?://")], ...] = Field(
+        OFFICIAL_URLS,
+        min_length=1,
+        description="http or https URLs of the official binary archive, tried in this order; 1 or more.",
+    )
+    allow_unofficial: bool = Field(
+        False, description="Accept a local archive or folder whose images are not the official ones."
+    )
+    idle_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=600,
+        description="Give up on a host that sends nothing for so many seconds; above 0, at most 600.",
+    )
+    synthetic_images: int = Field(
+        12_000, ge=120, le=600_000, description="Practice images, a sixth of them for testing; 120 to 600000."
+    )
+    synthetic_seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the practice images; 0 to 4294967295.")

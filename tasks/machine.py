@@ -1,0 +1,88 @@
+"""What belongs to the machine and not to the result: where the store lies, which device and framework train, where
+MLflow is.
+
+Set once at the flow's door and read by the rooms through `current()`. Nothing of it is in any cache key, so the same
+run on another machine, or with the store moved, takes its steps from the cache.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import ConfigurationError
+
+Device = Literal["auto", "cpu", "gpu"]
+Backend = Literal["tensorflow", "jax"]
+
+DEFAULT_STORE = Path("store")
+
+
+class Machine(BaseModel):
+    """The settings of one machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: Path = Field(DEFAULT_STORE, description="Folder that holds data, models, reports and registry.")
+    device: Device = Field("auto", description="Device that trains.")
+    backend: Backend = Field("tensorflow", description="Framework that Keras computes with.")
+    num_devices: int = Field(1, ge=1, le=64, description="Devices that share each batch, 1 to 64; 1 but with jax.")
+    tracking_uri: str | None = Field(None, description="MLflow's tracking URI; none means SQLite in the store.")
+
+
+def from_environment(environ: Mapping[str, str]) -> Machine:
+    """Read the variables that count, by name.
+
+    They are `RETRAINING_STORE`, `RETRAINING_DEVICE`, `RETRAINING_BACKEND`, `RETRAINING_NUM_DEVICES` and
+    `MLFLOW_TRACKING_URI`.
+
+    Raises:
+        ConfigurationError: if one of them has a value that it cannot have.
+    """
+    return Machine.model_validate(
+        {
+            "store": environ.get("RETRAINING_STORE") or DEFAULT_STORE,
+            "device": _choice(environ, "RETRAINING_DEVICE", get_args(Device)),
+            "backend": _choice(environ, "RETRAINING_BACKEND", get_args(Backend)),
+            "num_devices": _number(environ, "RETRAINING_NUM_DEVICES"),
+            "tracking_uri": environ.get("MLFLOW_TRACKING_URI") or None,
+        }
+    )
+
+
+def _choice(environ: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
+    """The variable's value, or the first choice where it is not set."""
+    value = environ.get(variable) or choices[0]
+    if value not in choices:
+        expected = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise ConfigurationError(f"{variable} is {value!r}; expected {expected}. Set it so, or unset it.")
+    return value
+
+
+def _number(environ: Mapping[str, str], variable: str) -> int:
+    """The variable's value, or 1 where it is not set."""
+    value = environ.get(variable) or "1"
+    if not value.isdecimal() or not 1 <= int(value) <= 64:
+        raise ConfigurationError(f"{variable} is {value!r}; expected a number from 1 to 64. Set it so, or unset it.")
+    return int(value)
+
+
+_current: ContextVar[Machine | None] = ContextVar("machine", default=None)
+
+
+def current() -> Machine | None:
+    """The machine that the flow's door has set, or None outside a run."""
+    return _current.get()
+
+
+@contextmanager
+def use(machine: Machine) -> Iterator[Machine]:
+    """Make `machine` the current one within the block."""
+    token = _current.set(machine)
+    try:
+        yield machine
+    finally:
+        _current.reset(token)

@@ -1,0 +1,208 @@
+"""Every Prefect setting of the steps in one place: cache keys, retries, names.
+
+A cached step's key is made of its inputs by value, the source of everything first-party that it reaches, without
+comments and docstrings, and the versions of the numeric libraries. Prefect's own `TASK_SOURCE` sees the decorated
+function alone and serves stale results when a helper changes.
+"""
+
+import ast
+import hashlib
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.tasks import Task, exponential_backoff
+from pydantic import BaseModel
+
+from tasks.errors import TransientError
+
+FORMAT = 1
+"""Raise it when a change in a module of `_BY_FORMAT` makes cached results unusable."""
+
+ROOT = Path(__file__).parents[1]
+FIRST_PARTY = ("tasks", "cnn_model")
+
+BACKENDS = ("cnn_model.backends.tensorflow", "cnn_model.backends.jax")
+"""Chosen by name in the child process, which no import shows; for `StepCache.runs`."""
+
+_BY_FORMAT = frozenset(
+    f"tasks.{name}" for name in ("policies", "store", "machine", "progress", "errors", "child", "locks")
+)
+"""Modules that decide how a step runs, never what it gives."""
+
+_BY_VALUE = ("config", "recipes")
+"""Modules and packages that only declare values; the values are among the inputs, so editing a description, or
+another recipe, recomputes nothing."""
+
+
+@dataclass
+class StepCache(CachePolicy):
+    """The cache key of a step.
+
+    Attributes:
+        runs: Modules that the step runs in a child process, which no import shows.
+        ignore: Names of parameters that do not shape the result, such as where a file lies or how long to wait.
+        distributions: Libraries whose versions take part.
+    """
+
+    runs: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+
+    def compute_key(
+        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
+    ) -> str:
+        """The key, 64 hexadecimal digits.
+
+        Raises:
+            TypeError: if an input is neither a pydantic model nor a plain JSON value.
+        """
+        function = task_ctx.task.fn
+        parts = {
+            "format": FORMAT,
+            "step": f"{function.__module__}.{function.__qualname__}",
+            "inputs": {name: _plain(value) for name, value in inputs.items() if name not in self.ignore},
+            "source": source_digest((function.__module__, *self.runs)),
+            "python": ".".join(platform.python_version_tuple()[:2]),
+            "versions": {name: version(name) for name in self.distributions},
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def is_transient(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed step may succeed when tried again. Prefect wants a plain function here.
+
+    Only what is known to pass by itself: wrong data, wrong settings and a lack of memory fail the same way twice.
+    """
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, TransientError | httpx.TransportError | ConnectionError)
+
+
+def cached(
+    *,
+    distributions: tuple[str, ...],
+    runs: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    retries: int = 2,
+    retry_delay_seconds: int = 10,
+) -> dict[str, Any]:
+    """Options of a step whose result is kept: `@task(name="train", **cached(...))`.
+
+    Args:
+        distributions: See `StepCache`.
+        runs: See `StepCache`.
+        ignore: See `StepCache`.
+        retries: How often a transient failure is tried again.
+        retry_delay_seconds: The first delay; each further one doubles, with up to half of it as jitter.
+    """
+    return {
+        "cache_policy": StepCache(runs=runs, ignore=ignore, distributions=distributions),
+        "persist_result": True,
+        "result_serializer": "json",
+        **_retried(retries, retry_delay_seconds),
+    }
+
+
+def uncached(*, retries: int = 2, retry_delay_seconds: int = 10) -> dict[str, Any]:
+    """Options of a step that runs every time."""
+    return {"cache_policy": NO_CACHE, "persist_result": False, **_retried(retries, retry_delay_seconds)}
+
+
+def _retried(retries: int, first_delay_seconds: int) -> dict[str, Any]:
+    return {
+        "retries": retries,
+        "retry_delay_seconds": exponential_backoff(first_delay_seconds),
+        "retry_jitter_factor": 0.5,
+        "retry_condition_fn": is_transient,
+    }
+
+
+def source_digest(modules: Iterable[str]) -> str:
+    """SHA-256 over the parsed source, without comments and docstrings, of all that `modules` reach.
+
+    Raises:
+        ValueError: if one of them is not first-party, and so cannot be followed.
+    """
+    parsed = {name: _parse(path, path.stat().st_mtime_ns)[0] for name, path in reached_modules(modules).items()}
+    return hashlib.sha256(json.dumps(parsed, sort_keys=True).encode()).hexdigest()
+
+
+def reached_modules(modules: Iterable[str]) -> dict[str, Path]:
+    """The first-party modules that `modules` import, transitively and wherever in the file, with their files.
+
+    Raises:
+        ValueError: if one of `modules` is not first-party.
+    """
+    todo = list(modules)
+    for module in todo:
+        if _source_file(module) is None:
+            raise ValueError(f"{module!r} is no module of {FIRST_PARTY}; its source cannot take part in a cache key")
+    reached: dict[str, Path] = {}
+    while todo:
+        module = todo.pop()
+        path = _source_file(module)
+        if path is None or module in reached or module in _BY_FORMAT or _is_declaration(module):
+            continue
+        reached[module] = path
+        todo.extend(_parse(path, path.stat().st_mtime_ns)[1])
+    return reached
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a step's input must be a pydantic model or a plain value to have a cache key; got {type(value)}")
+
+
+def _source_file(module: str) -> Path | None:
+    """The file of a first-party module; None for anything else, such as `tasks.store.Reference`.
+
+    Found by name: `importlib.util.find_spec` would import the packages above, and TensorFlow with them.
+    """
+    parts = module.split(".")
+    if parts[0] not in FIRST_PARTY:
+        return None
+    path = ROOT.joinpath(*parts)
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def _is_declaration(module: str) -> bool:
+    return any(part in _BY_VALUE for part in module.split("."))
+
+
+@cache
+def _parse(path: Path, modified_ns: int) -> tuple[str, tuple[str, ...]]:
+    """The source without comments and docstrings, and the absolute names of all that it imports."""
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    imported: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            imported.append(node.module)
+            imported.extend(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+    return ast.unparse(tree), tuple(imported)
+
+
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    """Leave out every bare string of a body: docstrings, and those that stand below an attribute."""
+    node.body = [
+        part
+        for part in node.body
+        if not (
+            isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) and isinstance(part.value.value, str)
+        )
+    ] or [ast.Pass()]

@@ -1,0 +1,54 @@
+"""The Prefect task of the third step."""
+
+import logging
+
+import numpy as np
+from prefect import task
+
+from tasks import policies, store
+from tasks.preprocess.config import PreprocessConfig
+from tasks.values.dataset import RawDataset
+from tasks.values.splits import Splits
+from tasks.values.validation import Validation
+
+logger = logging.getLogger(__name__)
+
+
+@task(name="preprocess", **policies.cached(distributions=("numpy", "scikit-learn"), ignore=("validation",)))
+def preprocess(dataset: RawDataset, validation: Validation, config: PreprocessConfig) -> Splits:
+    """Cut the dataset into train, validation, calibration and test, as memory-mapped arrays.
+
+    Args:
+        dataset: The dataset's value.
+        validation: The proof that the dataset may be trained on; it changes nothing in the splits.
+        config: Fractions and seed.
+    """
+    # scikit-learn takes a second to import.
+    from tasks.preprocess.splitting import arrays_digest, channel_statistics, stratified_indices, write_split
+
+    folder = store.current().fetch(dataset.artifact)
+    arrays = {
+        f"{split}_{kind}": np.load(folder / f"{split}_{kind}.npy", mmap_mode="r", allow_pickle=False)
+        for split in ("train", "test")
+        for kind in ("images", "labels")
+    }
+    indices = stratified_indices(
+        np.asarray(arrays["train_labels"]), config.validation_fraction, config.calibration_fraction, config.split_seed
+    )
+    with store.current().staging() as target:
+        for split, chosen in indices.items():
+            write_split(target, split, arrays["train_images"], arrays["train_labels"], chosen)
+        everything = np.arange(dataset.num_test_images)
+        write_split(target, "test", arrays["test_images"], arrays["test_labels"], everything)
+        mean, std = channel_statistics(np.load(target / "train_images.npy", mmap_mode="r", allow_pickle=False))
+        sizes = {split: len(chosen) for split, chosen in indices.items()} | {"test": dataset.num_test_images}
+        logger.info("Splits: %s", ", ".join(f"{split} {size:,}" for split, size in sizes.items()))
+        return Splits(
+            artifact=store.current().publish(target),
+            dataset_name=dataset.name,
+            class_names=dataset.class_names,
+            num_images=sizes,
+            test_digest=arrays_digest(arrays["test_images"], arrays["test_labels"]),
+            channel_mean=tuple(mean.tolist()),
+            channel_std=tuple(std.tolist()),
+        )

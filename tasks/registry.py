@@ -1,0 +1,186 @@
+"""Where people look: runs, metrics, model versions and aliases in MLflow. The only module that imports it.
+
+The truth about promotion is `tasks.ledger`; aliases mirror it and are repaired from it. Model files stay in the store
+and a version names their digest, so moving the store breaks nothing.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from filelock import FileLock
+from sqlalchemy.exc import SQLAlchemyError
+
+from tasks import machine, store
+from tasks.errors import RegistryError, RegistryUnreachableError
+
+# Read when MLflow is imported. It would try a lost server seven times, for minutes, where Prefect's retries, which a
+# person can see, are to do that.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+MODEL_TAG = "model_sha256"
+VERDICT_TAG = "verdict"
+RULE_TAG = "decided_by"
+"""What a refusal was decided against; under another rule or champion the model is judged anew."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A model version: its number, the run that made it, and its tags."""
+
+    number: int
+    run_id: str
+    tags: Mapping[str, str]
+
+
+class Registry:
+    """The registry that the current machine settings name: SQLite in the store, or `MLFLOW_TRACKING_URI`."""
+
+    def __init__(self) -> None:
+        settings = machine.current()
+        tracking_uri = settings.tracking_uri if settings else None
+        self._uri = tracking_uri or f"sqlite:///{store.current().folder() / 'mlflow.db'}"
+        self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        # Two processes that create the database at once break it for good.
+        with FileLock(store.current().folder("locks") / "mlflow.lock"), self._explained():
+            self._client.search_registered_models(max_results=1)
+
+    def find_version(self, model_name: str, model_sha256: str) -> Version | None:
+        """The version of the registered model with these bytes, or None."""
+        with self._explained():
+            found = self._client.search_model_versions(f"name = '{model_name}'", order_by=["version_number ASC"])
+        return next(
+            (
+                Version(int(version.version), str(version.run_id), dict(version.tags))
+                for version in found
+                if version.tags.get(MODEL_TAG) == model_sha256
+            ),
+            None,
+        )
+
+    def check_version(self, model_name: str, version: int, model_sha256: str) -> None:
+        """See that a version is the model that the ledger says it is.
+
+        A registry that was lost and begun anew counts from 1 again, and its numbers are those of other models.
+
+        Raises:
+            RegistryError: if the version is missing or another model.
+        """
+        found = self.find_version(model_name, model_sha256)
+        if found is None or found.number != version:
+            raise RegistryError(
+                f"The ledger's champion of {model_name} is version {version} (SHA-256 {model_sha256[:12]}), which "
+                f"MLflow at {self._uri} does not have under that number. Nothing was registered. Bring the registry "
+                "back from a backup, or begin with an empty store."
+            )
+
+    def log_run(
+        self,
+        experiment: str,
+        run_name: str,
+        *,
+        parameters: Mapping[str, object],
+        metrics: Mapping[str, float],
+        histories: Mapping[str, list[float]],
+        dataset: tuple[str, str],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Record one finished training as an MLflow run.
+
+        Args:
+            experiment: Name of the experiment, made if missing.
+            run_name: What people see in the list.
+            parameters: What was asked for.
+            metrics: Final figures.
+            histories: Figures by epoch, from epoch 1.
+            dataset: Name and digest of the data.
+            tags: Lineage.
+
+        Returns:
+            MLflow's run id.
+        """
+        with self._explained():
+            run = self._client.create_run(self._experiment(experiment), run_name=run_name)
+            run_id = str(run.info.run_id)
+            timestamp = run.info.start_time
+            series = {name: [value] for name, value in metrics.items()} | dict(histories)
+            self._client.log_batch(
+                run_id,
+                metrics=[
+                    Metric(name, value, timestamp, step)
+                    for name, values in series.items()
+                    for step, value in enumerate(values, start=1)
+                ],
+                params=[Param(name, str(value)) for name, value in parameters.items()],
+                tags=[RunTag(name, value) for name, value in tags.items()],
+            )
+            # MLflow takes 36 characters of a digest; the whole one is among the tags.
+            entry = Dataset(name=dataset[0], digest=dataset[1][:36], source_type="store", source=f"store:{dataset[1]}")
+            self._client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
+            self._client.set_terminated(run_id)
+            return run_id
+
+    def create_version(self, model_name: str, run_id: str, model_digest: str, tags: Mapping[str, str]) -> Version:
+        """Register a model of the store as the next version of `model_name`, and point `challenger` at it."""
+        with self._explained():
+            try:
+                self._client.create_registered_model(model_name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            created = self._client.create_model_version(
+                model_name, source=f"store:{model_digest}", run_id=run_id, tags=dict(tags)
+            )
+            self._client.set_registered_model_alias(model_name, "challenger", str(created.version))
+            return Version(int(created.version), run_id, dict(tags))
+
+    def tag_version(self, model_name: str, version: int, tags: Mapping[str, str]) -> None:
+        """Set tags of a version."""
+        with self._explained():
+            for name, value in tags.items():
+                self._client.set_model_version_tag(model_name, str(version), name, value)
+
+    def mirror_aliases(self, model_name: str, champion: int | None, previous: int | None) -> None:
+        """Point `champion` and `previous` where the ledger says; the champion last."""
+        with self._explained():
+            present: dict[str, Any] = dict(self._client.get_registered_model(model_name).aliases)
+            for alias, version in (("previous", previous), ("champion", champion)):
+                if version is not None and str(present.get(alias)) != str(version):
+                    self._client.set_registered_model_alias(model_name, alias, str(version))
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        return str(found.experiment_id if found is not None else self._client.create_experiment(name))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            origin = error.__cause__ or error.__context__
+            if _is_unreachable(error):
+                raise RegistryUnreachableError(
+                    f"The MLflow server {self._uri} does not answer ({type(origin or error).__name__}). Start it, or "
+                    "mend MLFLOW_TRACKING_URI."
+                ) from error
+            raise RegistryError(f"MLflow at {self._uri} refused: {error.message}") from error
+        except SQLAlchemyError as error:
+            cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise RegistryError(
+                f"The registry {self._uri} cannot be used: {cause}. Bring the file back from a backup."
+            ) from error
+
+
+def _is_unreachable(error: MlflowException) -> bool:
+    """MLflow wraps what requests raises (always an `OSError`), and a server's 5xx, in its own type."""
+    origin = error.__cause__ or error.__context__
+    return isinstance(origin, OSError) or error.get_http_status_code() in (429, 502, 503, 504)

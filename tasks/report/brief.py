@@ -1,0 +1,50 @@
+"""The report in short, for the dashboard."""
+
+from cnn_model.results import EvaluationResult
+from tasks.report import words
+from tasks.report.contents import ReportContents
+
+
+def markdown(contents: ReportContents, path: str) -> str:
+    """The verdict and the figures behind it, in a few lines of Markdown.
+
+    Args:
+        contents: The run.
+        path: Where the whole report lies.
+    """
+    lines = [f"## {contents.outcome.capitalize()}", "", contents.sentence, ""]
+    if contents.run.practice:
+        lines += ["**Practice images**: these figures say nothing about CIFAR-10.", ""]
+    if contents.outcome == "failed":
+        lines += [f"- Cause: {contents.stopped_at.error or 'not known'}"]
+    if contents.evaluation is not None:
+        accuracy, num_images = contents.evaluation.result.accuracy, contents.evaluation.result.num_images
+        digits = words.digits_for(num_images)
+        lines += [
+            f"- Accuracy: **{words.percent(accuracy.value, digits)}**, "
+            f"95 % interval {words.interval(accuracy, digits)}, on {words.number(num_images)} test images"
+        ]
+    if contents.registration is not None:
+        champion = contents.registration.champion_version
+        lines += [
+            f"- Model: {contents.registration.model_name}, version {contents.registration.version}",
+            f"- Champion: {'none' if champion is None else f'version {champion}'}",
+        ]
+    if contents.start_choice is not None:
+        lines += [f"- Start: {contents.start_choice.sentence}"]
+    lines += [f"- Recipe: {contents.run.recipe}, seed {contents.run.seed}", f"- Report: `{path}`", ""]
+    return "\n".join(lines)
+
+
+def class_table(result: EvaluationResult) -> list[dict[str, str | int]]:
+    """One row a class."""
+    return [
+        {
+            "class": metrics.class_name,
+            "images": metrics.num_images,
+            "precision": words.percent(metrics.precision),
+            "recall": words.percent(metrics.recall),
+            "F1": words.percent(metrics.f1),
+        }
+        for metrics in result.per_class
+    ]

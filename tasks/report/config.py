@@ -1,0 +1,17 @@
+"""The section `report`: what the report shows."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ReportConfig(BaseModel):
+    """How much the report shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sample_images: int = Field(
+        40, ge=0, le=200, description="Test images shown with true and predicted class, 0 to 200."
+    )
+    predictions: int = Field(
+        12, ge=0, le=100, description="Test images shown with the probabilities of all classes, 0 to 100."
+    )
+    worst_mistakes: int = Field(24, ge=0, le=200, description="Confident mistakes shown, the worst first, 0 to 200.")

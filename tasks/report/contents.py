@@ -1,0 +1,81 @@
+"""What a report is about: everything that the steps of one run gave, as far as the run came."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.values.dataset import RawDataset
+from tasks.values.evaluation import Evaluation
+from tasks.values.execution import STEP_NAMES, RunInfo, StepRecord, in_order
+from tasks.values.model import TrainedModel
+from tasks.values.registration import Registration
+from tasks.values.splits import Splits
+from tasks.values.start import StartChoice
+from tasks.values.validation import Check, Validation
+
+RunOutcome = Literal["promoted", "refused", "unchanged", "failed"]
+
+
+class ReportContents(BaseModel):
+    """One run, for the report and for `summary.json`. What the run did not reach is None.
+
+    Attributes:
+        steps: The steps as far as they are known, in any order; the report's own is not over when it is rendered.
+        model: The one that goes on, where a run trained two.
+        start_choice: The trainings that it was chosen from; None where no warm start was asked for.
+        failed_checks: The checks of a validation that stopped the run, and so gave no `validation`.
+        versions: Versions of Python and of the libraries of the flow's process, by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: RunInfo
+    steps: tuple[StepRecord, ...]
+    dataset: RawDataset | None = None
+    validation: Validation | None = None
+    splits: Splits | None = None
+    model: TrainedModel | None = None
+    start_choice: StartChoice | None = None
+    evaluation: Evaluation | None = None
+    registration: Registration | None = None
+    failed_checks: tuple[Check, ...] = ()
+    versions: dict[str, str]
+
+    @property
+    def outcome(self) -> RunOutcome:
+        """What became of the run: the verdict where one was reached, else failed."""
+        return self.registration.verdict if self.registration is not None else "failed"
+
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence, without the cause of a failure."""
+        if self.registration is not None:
+            return self.registration.sentence
+        failed = self.stopped_at
+        if failed.name == "register":
+            return "The run failed in register; the ledger says whether the model was promoted."
+        if failed.outcome == "failed":
+            return f"The run failed in {failed.name}; no model was promoted."
+        return f"The run ended before {failed.name}; no model was promoted."
+
+    @property
+    def stopped_at(self) -> StepRecord:
+        """The step that failed; where none did, the first that was never reached, and register where all were."""
+        failed = [step for step in self.all_steps if step.outcome == "failed" and step.name in STEP_NAMES]
+        missing = [step for step in self.all_steps if step.outcome == "not_run"]
+        return next(iter(failed + missing), StepRecord(name="register", outcome="not_run"))
+
+    @property
+    def all_steps(self) -> tuple[StepRecord, ...]:
+        """All seven, in their order, and the warm start if there was one; what nobody recorded was not run."""
+        return in_order(self.steps)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The data checks, also of a validation that stopped the run."""
+        return self.validation.checks if self.validation is not None else self.failed_checks
+
+    @property
+    def unofficial(self) -> bool:
+        """Whether the images are neither the published ones nor practice images."""
+        return self.dataset is not None and self.dataset.name.startswith("unofficial-")

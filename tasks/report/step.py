@@ -1,0 +1,53 @@
+"""The step `report`: write the page, then say it in short on the dashboard."""
+
+import logging
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from tasks import policies
+from tasks.report import brief
+from tasks.report.config import ReportConfig
+from tasks.report.contents import ReportContents
+from tasks.report.files import write_atomically
+
+logger = logging.getLogger(__name__)
+
+REPORT = "report.html"
+
+
+@task(name="report", **policies.uncached(retries=0))
+def report(contents: ReportContents, config: ReportConfig, folder: str) -> str:
+    """Render the run, failed or not, into `folder`.
+
+    Returns:
+        The path of the page.
+    """
+    path = write_report(contents, config, folder)
+    try:
+        publish_artifacts(contents, path)
+    except Exception as error:  # whatever a server does, the page is there
+        logger.warning("The dashboard has no artifacts of this run: %s", error)
+    return path
+
+
+def write_report(contents: ReportContents, config: ReportConfig, folder: str) -> str:
+    """Write `report.html` into `folder`, whole or not at all, and return its path."""
+    from tasks.report import page  # matplotlib, Jinja2 and Pillow: not before they are needed
+
+    return write_atomically(Path(folder).absolute() / REPORT, page.render(contents, config))
+
+
+def publish_artifacts(contents: ReportContents, path: str) -> None:
+    """Give the dashboard a summary, the figures of each class and a link to the page; within a Prefect run."""
+    create_markdown_artifact(brief.markdown(contents, path), key="report-summary", description=contents.sentence)
+    if contents.evaluation is not None:
+        create_table_artifact(
+            brief.class_table(contents.evaluation.result),
+            key="report-classes",
+            description="Precision, recall and F1 of each class on the test images.",
+        )
+    create_link_artifact(
+        Path(path).as_uri(), link_text="Report", key="report-file", description=f"On the machine that ran it: {path}"
+    )

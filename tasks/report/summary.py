@@ -1,0 +1,198 @@
+"""`summary.json`: a run in figures, for programs. Its schema stands beside this module.
+
+python -m tasks.report.summary > tasks/report/summary.schema.json
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cnn_model.results import EvaluationResult
+from tasks.report.contents import ReportContents, RunOutcome
+from tasks.report.files import write_atomically
+from tasks.values.dataset import RawDataset
+from tasks.values.execution import StepName, StepOutcome
+from tasks.values.start import StartChoice
+
+SUMMARY = "summary.json"
+SCHEMA = Path(__file__).with_name("summary.schema.json")
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceSummary(_Value):
+    """Where the images came from."""
+
+    asked: str = Field(description="The source as asked for.")
+    resolved: str = Field(description="What it turned out to be.")
+
+
+class DatasetSummary(_Value):
+    """The images."""
+
+    name: str = Field(description="cifar10, synthetic for practice images, or unofficial-...")
+    digest: str = Field(pattern="^[0-9a-f]{64}$", description="Of the raw dataset in the store.")
+    num_train_images: int = Field(ge=0)
+    num_test_images: int = Field(ge=0)
+
+
+class StepSummary(_Value):
+    """One step."""
+
+    outcome: StepOutcome
+    seconds: float = Field(ge=0, description="Wall-clock time, retries included.")
+    peak_memory_bytes: int | None = Field(ge=0, description="Null where the step did not run.")
+    error: str | None = Field(description="The cause in one line, for a failed step.")
+
+
+class Metric(_Value):
+    """A figure on the test images, with its 95 % interval where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Metrics(_Value):
+    """The model on the test images; shares from 0 to 1."""
+
+    accuracy: Metric
+    macro_precision: Metric
+    macro_recall: Metric
+    macro_f1: Metric
+    loss: Metric = Field(description="Mean negative log-likelihood in nats.")
+    expected_calibration_error: Metric
+
+
+class StartSummary(_Value):
+    """One training of a run with a warm start; validation figures of the weights that its model has."""
+
+    start: str = Field(description='"cold", or whose weights were the start, such as "champion version 3".')
+    validation_accuracy: float | None = Field(description="0 to 1; null where the recipe trains on all images.")
+    validation_loss: float | None = Field(description="Mean cross-entropy in nats; null likewise.")
+    epochs: int = Field(ge=1)
+    seconds: float = Field(ge=0, description="Of the training, also where it came from the cache.")
+    chosen: bool = Field(description="Whether its model was evaluated and registered.")
+
+
+class Summary(_Value):
+    """One run. A field is null where the run failed before it had it."""
+
+    format: Literal[1] = Field(description="Raised when a field changes its meaning or goes.")
+    run_id: str
+    run_name: str
+    started: str = Field(description="ISO 8601 with zone.")
+    outcome: RunOutcome
+    verdict: str = Field(description="The outcome in one sentence.")
+    practice: bool = Field(description="True where the images are practice images.")
+    source: SourceSummary
+    dataset: DatasetSummary | None
+    recipe: str
+    seed: int
+    code_version: str
+    steps: dict[StepName, StepSummary] = Field(
+        description="All seven, by name, and the warm start where a second training was tried."
+    )
+    starts: tuple[StartSummary, ...] = Field(
+        description="The cold start and, where it could be made, the warm one; empty without --train.warm-start."
+    )
+    metrics: Metrics | None
+    model_name: str | None = Field(description="In the registry.")
+    model_version: int | None
+    champion_version: int | None = Field(description="After this run.")
+    report: str | None = Field(description="Path of the report; null where it could not be written.")
+
+
+def build_summary(contents: ReportContents, report: str | None) -> Summary:
+    """Sum up a run.
+
+    Args:
+        contents: The run, with the record of the report step if it is to stand in the summary.
+        report: Path of the report.
+    """
+    run, registration = contents.run, contents.registration
+    return Summary(
+        format=1,
+        run_id=run.run_id,
+        run_name=run.run_name,
+        started=run.started,
+        outcome=contents.outcome,
+        verdict=contents.sentence,
+        practice=run.practice,
+        source=SourceSummary(asked=run.source, resolved=run.resolved_source),
+        dataset=_dataset(contents.dataset),
+        recipe=run.recipe,
+        seed=run.seed,
+        code_version=run.code_version,
+        steps={step.name: StepSummary(**step.model_dump(exclude={"name"})) for step in contents.all_steps},
+        starts=_starts(contents.start_choice),
+        metrics=_metrics(contents.evaluation.result) if contents.evaluation is not None else None,
+        model_name=registration.model_name if registration is not None else None,
+        model_version=registration.version if registration is not None else None,
+        champion_version=registration.champion_version if registration is not None else None,
+        report=report,
+    )
+
+
+def write_summary(summary: Summary, folder: str) -> str:
+    """Write `summary.json` into `folder`, whole or not at all, and return its path."""
+    return write_atomically(Path(folder) / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of `summary.json`, as it stands in `summary.schema.json`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Summary.model_json_schema(mode="serialization"),
+    }
+
+
+def _dataset(dataset: RawDataset | None) -> DatasetSummary | None:
+    if dataset is None:
+        return None
+    return DatasetSummary(
+        name=dataset.name,
+        digest=dataset.artifact.digest,
+        num_train_images=dataset.num_train_images,
+        num_test_images=dataset.num_test_images,
+    )
+
+
+def _starts(choice: StartChoice | None) -> tuple[StartSummary, ...]:
+    if choice is None:
+        return ()
+    return tuple(
+        StartSummary(
+            start=start.name,
+            validation_accuracy=start.validation.accuracy if start.validation is not None else None,
+            validation_loss=start.validation.loss if start.validation is not None else None,
+            epochs=len(start.model.result.history),
+            seconds=start.model.result.seconds,
+            chosen=start == choice.chosen,
+        )
+        for start in choice.starts
+    )
+
+
+def _metrics(result: EvaluationResult) -> Metrics:
+    return Metrics(
+        accuracy=Metric(**result.accuracy.model_dump()),
+        macro_precision=_without_interval(result.macro_precision),
+        macro_recall=_without_interval(result.macro_recall),
+        macro_f1=_without_interval(result.macro_f1),
+        loss=_without_interval(result.loss),
+        expected_calibration_error=_without_interval(result.expected_calibration_error),
+    )
+
+
+def _without_interval(value: float) -> Metric:
+    return Metric(value=value, low=None, high=None)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

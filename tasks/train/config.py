@@ -1,0 +1,32 @@
+"""The section `train`: which recipe, how long, from which seed."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RecipeName = Literal["fast", "accurate", "regularized", "tutorial-64-logits", "tutorial-64-softmax", "tutorial-128"]
+
+
+class TrainConfig(BaseModel):
+    """What is trained. The flow's door resolves the recipe's name and the seed before the step sees them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: RecipeName = Field("fast", description="Name of the recipe; `python -m cnn_model recipes` lists them.")
+    epochs: int | None = Field(
+        None, ge=1, le=1000, description="Passes over the training images, 1 to 1000; left out, the recipe's own."
+    )
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | Literal["date"] = Field(
+        1, description="Seed of initialisation and order, 0 to 4294967295; `date` takes it from the scheduled date."
+    )
+    warm_start: bool = Field(
+        False,
+        description="Train a second model from the champion's weights, and register the better of the two on "
+        "validation images.",
+    )
+    timeout_minutes: float = Field(
+        240, gt=0, le=10_080, description="End training after so many minutes of wall-clock time; above 0, up to 10080."
+    )
+    stall_minutes: float = Field(
+        30, gt=0, le=10_080, description="End training after so many minutes without progress; above 0, up to 10080."
+    )

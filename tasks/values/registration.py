@@ -1,0 +1,31 @@
+"""What register gives."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Verdict = Literal["promoted", "refused", "unchanged"]
+
+
+class Registration(BaseModel):
+    """The model's place in the registry and what was decided about it.
+
+    Attributes:
+        model_name: The registered model's name; never the real one's for practice or unofficial data.
+        version: The version that holds this model, new or found.
+        verdict: What became of it.
+        sentence: The verdict in one sentence that a manager understands.
+        champion_version: The champion's version after this run.
+        ledger_entry: Number of the ledger's entry that promoted it; None where nothing was promoted.
+        run_id: MLflow's run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_name: str
+    version: int = Field(ge=1)
+    verdict: Verdict
+    sentence: str
+    champion_version: int | None
+    ledger_entry: int | None
+    run_id: str
