@@ -1,0 +1,151 @@
+"""Finds mistakes in `prefect.yaml` and the work pools' templates without a server: `python -m deployments.check`.
+
+Prefect itself ignores keys and parameters that it does not know, so a mistyped one deploys happily and does nothing.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from prefect import Flow
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ParameterBindError, ParameterTypeError, SignatureMismatchError
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.schema_tools.validation import validate
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+FOLDER = Path(__file__).parent
+_FROM_ENVIRONMENT = re.compile(r"{{\s*\$\w+\s*}}")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Schedule(_Strict):
+    """When a deployment runs by itself."""
+
+    slug: str
+    cron: str
+    timezone: str
+    active: bool
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class ConcurrencyLimit(_Strict):
+    """How many runs of a deployment there may be at once, and what happens to one more."""
+
+    limit: int = Field(ge=1)
+    collision_strategy: Literal["ENQUEUE", "CANCEL_NEW"]
+
+
+class WorkPool(_Strict):
+    """Where a deployment runs."""
+
+    name: str
+    work_queue_name: str | None = None
+    job_variables: dict[str, Any] = Field(default_factory=dict)
+
+
+class Deployment(_Strict):
+    """One deployment: the keys of Prefect's file that are used here, all others being mistakes."""
+
+    name: str
+    description: str = Field(min_length=1)
+    entrypoint: str = Field(pattern=r"^[a-z_.]+:[a-z_]+$")
+    tags: tuple[str, ...]
+    enforce_parameter_schema: Literal[True]
+    concurrency_limit: ConcurrencyLimit
+    parameters: dict[str, Any]
+    pull: tuple[dict[str, dict[str, str]], ...]
+    work_pool: WorkPool
+    schedules: tuple[Schedule, ...] = ()
+
+
+class DeploymentFile(_Strict):
+    """`prefect.yaml`."""
+
+    prefect_version: str = Field(alias="prefect-version")
+    name: str
+    definitions: dict[str, Any]
+    deployments: tuple[Deployment, ...] = Field(min_length=1)
+
+
+def find_mistakes(folder: Path = FOLDER) -> list[str]:
+    """Every mistake in the folder's deployments and templates, one line each; none is an empty list."""
+    path = folder / "prefect.yaml"
+    try:
+        content = DeploymentFile.model_validate(yaml.safe_load(path.read_text()))
+    except (yaml.YAMLError, ValidationError) as error:
+        return [f"{path.name}: {line}" for line in _lines(error)]
+    templates = {template.stem: json.loads(template.read_text()) for template in (folder / "work-pools").glob("*.json")}
+    mistakes = [f"work-pools/{name}.json: {line}" for name, item in templates.items() for line in _in_template(item)]
+    for deployment in content.deployments:
+        found = [*_in_parameters(deployment), *_in_schedules(deployment), *_in_pool(deployment.work_pool, templates)]
+        mistakes.extend(f"{path.name}: {deployment.name}: {line}" for line in found)
+    return mistakes
+
+
+def _in_parameters(deployment: Deployment) -> Iterator[str]:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(deployment.entrypoint)
+    # A schedule's parameters replace the deployment's whole sections: Prefect merges them shallowly.
+    for parameters in [
+        deployment.parameters,
+        *({**deployment.parameters, **schedule.parameters} for schedule in deployment.schedules),
+    ]:
+        try:
+            flow.validate_parameters(parameters)
+        except (ParameterTypeError, ParameterBindError, SignatureMismatchError) as error:
+            yield f"parameters: {' '.join(str(error).split())}"
+        if parameters.get("source") in (None, "auto"):
+            yield "parameters: source must be named, and not be auto: a schedule must not choose its data"
+
+
+def _in_schedules(deployment: Deployment) -> Iterator[str]:
+    for schedule in deployment.schedules:
+        try:
+            CronSchedule(cron=schedule.cron, timezone=schedule.timezone)
+        except ValidationError as error:
+            yield from (f"schedule {schedule.slug}: {line}" for line in _lines(error))
+
+
+def _in_pool(pool: WorkPool, templates: dict[str, Any]) -> Iterator[str]:
+    if pool.name not in templates:
+        yield f"work_pool: no template work-pools/{pool.name}.json; there are {', '.join(sorted(templates))}"
+        return
+    variables = templates[pool.name]["variables"]
+    for name in sorted(pool.job_variables.keys() - variables["properties"].keys()):
+        yield f"work_pool: the template has no variable {name!r}; it has {', '.join(variables['properties'])}"
+    # What is read from the environment is known, and checked by the server, only when it is deployed.
+    written = {name: value for name, value in pool.job_variables.items() if not _FROM_ENVIRONMENT.fullmatch(str(value))}
+    for problem in validate(written, variables, raise_on_error=False):
+        yield f"work_pool: {problem.message}"
+
+
+def _in_template(template: dict[str, Any]) -> Iterator[str]:
+    used = set(re.findall(r"{{\s*(\w+)\s*}}", json.dumps(template["job_configuration"])))
+    for name in sorted(used - template["variables"]["properties"].keys()):
+        yield f"the job uses {name!r}, which is no variable"
+    for name in sorted(template["variables"]["properties"].keys() - used):
+        yield f"the variable {name!r} is used nowhere"
+
+
+def _lines(error: Exception) -> list[str]:
+    if isinstance(error, ValidationError):
+        return [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+    return [" ".join(str(error).split())]
+
+
+def main() -> int:
+    """Print the mistakes; the exit code."""
+    mistakes = find_mistakes()
+    sys.stdout.writelines(f"{line}\n" for line in mistakes or ["deployments: no mistakes"])
+    return 1 if mistakes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The command line of `python -m flows.retraining`, made from the configuration sections."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, CliApp, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+from tasks import machine
+from tasks.config import Sections
+from tasks.errors import ConfigurationError
+from tasks.machine import Backend, Device, Machine
+
+USAGE_EXIT_CODE = 2
+
+
+def _not_empty(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("the folder's name is empty")
+    return value
+
+
+class Options(BaseSettings, Sections):
+    """Run the seven steps once: ingest, validate, preprocess, train, evaluate, register, report."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        cli_prog_name="python -m flows.retraining",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_exit_on_error=False,
+    )
+
+    source: str = Field(
+        "auto",
+        description="Where the images come from: cifar10 (download), a path or file:// URL of the binary archive or of "
+        "a folder of .bin files, synthetic (practice images), or auto: CIFAR10_SOURCE, else what the store has, else "
+        "cifar10, else synthetic.",
+    )
+    store: Annotated[Path | None, BeforeValidator(_not_empty)] = Field(
+        None, description="Folder for data, models, reports and registry; else RETRAINING_STORE, else ./store."
+    )
+    device: Device | None = Field(None, description="Device that trains; else RETRAINING_DEVICE, else auto.")
+    backend: Backend | None = Field(
+        None, description="Framework that Keras computes with; else RETRAINING_BACKEND, else tensorflow."
+    )
+    num_devices: int | None = Field(
+        None, ge=1, le=64, description="Devices that share each batch, 1 to 64; else RETRAINING_NUM_DEVICES, else 1."
+    )
+    debug: bool = Field(False, description="Show Prefect's log, and the traceback of a failure.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The command line alone: a stray `STORE=` in someone's shell must change nothing."""
+        return (init_settings,)
+
+    def machine(self, environ: Mapping[str, str]) -> Machine:
+        """The machine's settings: an option, else its variable, else its default."""
+        names = ("store", "device", "backend", "num_devices")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return machine.from_environment(environ).model_copy(update=given)
+
+    def parameters(self) -> dict[str, Any]:
+        """The flow's parameters."""
+        return {"source": self.source, **self.by_step()}
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the command line.
+
+    Raises:
+        SystemExit: with 0 after `--help`.
+        ConfigurationError: if an option or its value is wrong; one line that names it.
+    """
+    try:
+        return CliApp.run(Options, cli_args=list(arguments))
+    except SettingsError as error:
+        text = str(error).removeprefix("error parsing CLI: ")
+        raise ConfigurationError(f"{text}; --help lists the options") from error
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from error
+
+
+def exit_with_usage_error(error: ConfigurationError) -> NoReturn:
+    """Say in one line what is wrong, and leave with exit code 2."""
+    sys.stderr.write(f"python -m flows.retraining: {' '.join(str(error).split())}\n")
+    raise SystemExit(USAGE_EXIT_CODE)
+
+
+def _explain(error: ValidationError) -> str:
+    """One phrase an option, in the words of the command line."""
+    messages: dict[str, list[str]] = {}
+    values: dict[str, object] = {}
+    for item in error.errors():
+        # A union's members stand in the location as well, after the names of section and field.
+        names = [part for part in item["loc"][:2] if isinstance(part, str)]
+        option = "--" + ".".join(names).replace("_", "-")
+        messages.setdefault(option, []).append(item["msg"].removeprefix("Value error, "))
+        values[option] = item["input"]
+    return "; ".join(f"{option}: {' or '.join(found)}; got {values[option]!r}" for option, found in messages.items())

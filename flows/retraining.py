@@ -1,0 +1,146 @@
+"""The retraining flow: seven steps, from a source of images to a registered model and a report.
+
+    python -m flows.retraining --help
+
+Importing this module loads neither TensorFlow nor Great Expectations nor MLflow; each is loaded where a step runs.
+"""
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prefect import flow, runtime
+
+from flows import embedded, observer, options, starts
+from flows.execution import StepFailedError, one_line
+from flows.logs import logs_sent_to_dashboard, show_logs_of_steps
+from flows.run import Run
+from flows.terminal import Terminal
+from tasks import machine, store
+from tasks.errors import ConfigurationError
+from tasks.evaluate.config import EvaluateConfig
+from tasks.evaluate.step import evaluate as evaluate_step
+from tasks.ingest import sources
+from tasks.ingest.config import IngestConfig
+from tasks.ingest.step import ingest as ingest_step
+from tasks.preprocess.config import PreprocessConfig
+from tasks.preprocess.step import preprocess as preprocess_step
+from tasks.register.config import RegisterConfig
+from tasks.register.step import register as register_step
+from tasks.report.config import ReportConfig
+from tasks.report.summary import Summary
+from tasks.train import plan, preflight
+from tasks.train.config import TrainConfig
+from tasks.train.step import train as train_step
+from tasks.validate.config import ValidateConfig
+from tasks.validate.step import validate as validate_step
+
+# The flow has one parameter a step, and pydantic's models, of which Prefect makes one for it, have methods of the
+# same names.
+warnings.filterwarnings("ignore", message='Field name "(validate|register)" in ".*" shadows an attribute')
+
+
+def run_name() -> str:
+    """What the dashboard calls a run, such as "retrain-weekly 2026-11-21 fast seed 1"."""
+    chosen = TrainConfig.model_validate(runtime.flow_run.parameters.get("train") or {})
+    return f"{runtime.deployment.name or 'local'} {_scheduled():%Y-%m-%d} {chosen.recipe} seed {chosen.seed}"
+
+
+@flow(name="retrain", flow_run_name=run_name)
+def retrain(
+    source: str = "cifar10",
+    ingest: IngestConfig = IngestConfig(),
+    validate: ValidateConfig = ValidateConfig(),
+    preprocess: PreprocessConfig = PreprocessConfig(),
+    train: TrainConfig = TrainConfig(),
+    evaluate: EvaluateConfig = EvaluateConfig(),
+    register: RegisterConfig = RegisterConfig(),
+    report: ReportConfig = ReportConfig(),
+) -> Summary:
+    """Train a model on CIFAR-10 and promote it if it is better than the champion.
+
+    Args:
+        source: Where the images come from: cifar10 (download), a path or file:// URL of the binary archive or of a
+            folder of .bin files, or synthetic (practice images).
+        ingest: How images are fetched.
+        validate: Which data may be trained on.
+        preprocess: How the images are split.
+        train: What is trained.
+        evaluate: How the model is scored.
+        register: How the model is registered and promoted.
+        report: What the report shows.
+
+    Raises:
+        StepFailedError: if a step failed; the report says where and why.
+        ConfigurationError: if a deployment asks for the source `auto`.
+        StoreError: if the store cannot be written.
+    """
+    if source == "auto" and runtime.deployment.id is not None:
+        raise ConfigurationError("A deployment's source is auto; expected cifar10, a path or synthetic: say which.")
+    sections = {
+        "ingest": ingest,
+        "validate": validate,
+        "preprocess": preprocess,
+        "train": train,
+        "evaluate": evaluate,
+        "register": register,
+        "report": report,
+    }
+    with machine.use(machine.current() or machine.from_environment(os.environ)), logs_sent_to_dashboard():
+        store.current().check_writable()
+        recipe, seed = plan.resolve_recipe(train), plan.resolve_seed(train, _scheduled().date())
+        run = Run(source, recipe.name, seed, sections)
+        steps = run.steps
+        with run.reported(report):
+            steps.attempt("train", preflight.check)
+            found = steps.attempt("ingest", sources.resolve, source, ingest, os.environ)
+            run.begin(found)
+            dataset = steps.run(ingest_step, found, ingest)
+            validation = steps.run(validate_step, dataset, validate)
+            splits = steps.run(preprocess_step, dataset, validation, preprocess)
+            model = steps.run(train_step, splits, recipe, seed, train)
+            if train.warm_start:
+                model = run.go_on_with(starts.choose(steps, splits, recipe, seed, train, model))
+            evaluation = steps.run(evaluate_step, model, splits, evaluate)
+            steps.run(register_step, splits, model, evaluation, run.info, register)
+        return run.summary
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the flow from the command line; the exit code."""
+    try:
+        chosen = options.parse(arguments)
+        settings = chosen.machine(os.environ)
+        sources.check(chosen.source, os.environ)
+    except ConfigurationError as error:
+        options.exit_with_usage_error(error)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: with the trainer and the server
+    with Terminal() as terminal, machine.use(settings), observer.observe_with(terminal):
+        if not chosen.debug:
+            show_logs_of_steps(terminal)
+        try:
+            with embedded.server_where_none_is(store.current(), waiting=terminal.say):
+                summary: Summary = retrain(**chosen.parameters())
+        except Exception as error:  # whatever it is, a person gets one line
+            if chosen.debug:
+                traceback.print_exception(error)
+            terminal.failed(one_line(error), error.summary if isinstance(error, StepFailedError) else None)
+            return 1
+        except KeyboardInterrupt:
+            terminal.failed("Interrupted. Finished steps are kept: the next run takes them from the cache.")
+            return 130
+        terminal.closing(summary)
+        return 0
+
+
+def _scheduled() -> datetime:
+    """When the run was to start, in UTC; now, where nothing scheduled it."""
+    return runtime.flow_run.scheduled_start_time or datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
