@@ -1,0 +1,135 @@
+"""What an edit of the project's own source recomputes, on a copy of it."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cnn_model.recipes.catalogue import find
+from tasks import policies
+from tasks.evaluate.step import evaluate
+from tasks.ingest.step import ingest
+from tasks.preprocess.step import preprocess
+from tasks.train.step import train
+from tasks.validate.step import validate
+
+TASKS = {task.name: task for task in (ingest, validate, preprocess, train, evaluate)}
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the first-party packages, where cache keys look for source."""
+    for package in policies.FIRST_PARTY:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(policies, "ROOT", tmp_path)
+    return tmp_path
+
+
+def keys() -> dict[str, str]:
+    """Each cached step's key, for the same inputs."""
+    found = {}
+    for name, task in TASKS.items():
+        context: Any = SimpleNamespace(task=task)
+        policy = task.cache_policy
+        assert isinstance(policy, policies.StepCache)
+        found[name] = policy.compute_key(context, {}, {})
+    return found
+
+
+def changed_by(path: Path, old: str, new: str) -> set[str]:
+    before = keys()
+    edit(path, old, new)
+    return {name for name, key in keys().items() if key != before[name]}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text, f"{path} has no {old!r} to edit"
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_function_of_training_recomputes_training_alone(checkout: Path) -> None:
+    assert changed_by(checkout / "cnn_model" / "training.py", "\ndef ", "\ndef _unused() -> None: ...\n\n\ndef ") == {
+        "train"
+    }
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_backend_recomputes_what_it_computes(checkout: Path, backend: str) -> None:
+    file = checkout / "cnn_model" / "backends" / f"{backend}.py"
+    assert changed_by(file, "\ndef ", "\ndef _unused() -> None: ...\n\n\ndef ") == {"train", "evaluate"}
+
+
+KEYS = """
+import json
+from types import SimpleNamespace
+from prefect.cache_policies import TASK_SOURCE
+from tasks.train.step import train
+context = SimpleNamespace(task=train, task_run=None)
+print(json.dumps([policy.compute_key(context, {}, {}) for policy in (TASK_SOURCE, train.cache_policy)]))
+"""
+
+
+def test_prefects_own_policy_would_serve_the_old_model(checkout: Path) -> None:
+    """`TASK_SOURCE` sees an edit of the decorated function, and none below it."""
+    before = keys_in(checkout)
+    edit(checkout / "cnn_model" / "optimizers.py", "\ndef ", "\ndef _unused() -> None: ...\n\n\ndef ")
+    below = keys_in(checkout)
+    edit(checkout / "tasks" / "train" / "step.py", "settings is not None", "settings")
+    within = keys_in(checkout)
+    assert before[0] == below[0] != within[0]
+    assert len({before[1], below[1], within[1]}) == 3
+
+
+def keys_in(checkout: Path) -> tuple[str, str]:
+    """The keys of the step train in a process that imports the copy, by Prefect's policy and by ours."""
+    done = subprocess.run([sys.executable, "-c", KEYS], cwd=checkout, capture_output=True, text=True, check=True)
+    prefects, ours = json.loads(done.stdout.splitlines()[-1])
+    return prefects, ours
+
+
+def test_another_value_in_the_recipe_at_work_retrains() -> None:
+    context: Any = SimpleNamespace(task=train)
+    policy, recipe = train.cache_policy, find("fast")
+    assert isinstance(policy, policies.StepCache)
+    other = recipe.model_copy(update={"batch_size": recipe.batch_size + 1})
+    same, changed = (policy.compute_key(context, {"recipe": value}, {}) for value in (recipe, other))
+    assert same == policy.compute_key(context, {"recipe": find("fast")}, {}) != changed
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("tasks/report/template.html.j2", "<html", "<html data-edited"),
+        ("tasks/report/config.py", "40,", "41,"),
+        ("tasks/report/page.py", "\ndef ", "\ndef _unused() -> None: ...\n\n\ndef "),
+        ("cnn_model/recipes/tutorial_64_logits.py", '"""', '"""Edited. '),
+        ("cnn_model/recipes/fast.py", "epochs=", "epochs=1 + "),
+        ("cnn_model/training.py", '"""', '"""Edited. '),
+        ("tasks/train/config.py", 'description="', 'description="Edited. '),
+        ("tasks/register/gate.py", "100 *", "100.0 *"),
+    ],
+)
+def test_what_no_earlier_step_depends_on_recomputes_nothing(checkout: Path, file: str, old: str, new: str) -> None:
+    before = whole_tree(checkout)
+    assert changed_by(checkout / file, old, new) == set()
+    # Why the key is not made of the whole tree: it would recompute everything.
+    assert whole_tree(checkout) != before
+
+
+def test_a_check_recomputes_validate_alone(checkout: Path) -> None:
+    assert changed_by(checkout / "tasks" / "validate" / "suite.py", "MIN_CONTRAST = 2.0", "MIN_CONTRAST = 3.0") == {
+        "validate"
+    }
+
+
+def whole_tree(folder: Path) -> str:
+    contents = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return hashlib.sha256(b"".join(contents)).hexdigest()

@@ -1,0 +1,185 @@
+"""The whole flow, on practice images."""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows.execution import StepFailedError
+from flows.retraining import retrain
+from tasks import machine
+from tasks.errors import ConfigurationError
+from tasks.ingest.records import encode
+from tasks.machine import Machine
+from tasks.report.summary import Summary
+from tests.flows.conftest import FinishedRun, retrain_in
+
+STEPS = ["ingest", "validate", "preprocess", "train", "evaluate", "register", "report"]
+
+
+def outcomes(summary: Summary | None) -> dict[str, str]:
+    assert summary is not None
+    return {name: step.outcome for name, step in summary.steps.items()}
+
+
+def ran_from(step: str) -> dict[str, str]:
+    """Everything before the step from the cache, the step and what follows anew."""
+    first = STEPS.index(step)
+    return {name: "cached" if position < first else "ran" for position, name in enumerate(STEPS)}
+
+
+def test_a_first_run_does_every_step_and_promotes(first_run: FinishedRun) -> None:
+    summary = first_run.summary
+    assert outcomes(summary) == dict.fromkeys(STEPS, "ran")
+    assert (summary.outcome, summary.model_name, summary.model_version) == ("promoted", "practice-cnn", 1)
+    assert summary.practice
+    assert summary.metrics is not None
+    assert summary.metrics.accuracy.low is not None
+    assert all(step.peak_memory_bytes and step.peak_memory_bytes > 5e7 for step in summary.steps.values())
+    assert summary.steps["train"].seconds > 1
+
+
+def test_report_and_summary_lie_side_by_side(first_run: FinishedRun) -> None:
+    assert first_run.summary.report is not None
+    report = Path(first_run.summary.report)
+    assert "practice" in report.read_text()
+    assert json.loads((report.parent / "summary.json").read_text()) == first_run.summary.model_dump(mode="json")
+
+
+def test_the_dashboard_has_the_figures_and_the_epochs(first_run: FinishedRun) -> None:
+    with get_client(sync_client=True) as client:
+        artifacts = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
+        names = {run.name for run in client.read_flow_runs()}
+        messages = [log.message for log in client.read_logs(None, limit=200)]
+    assert "practice-cnn" in artifacts["report-summary"]
+    assert any(name.endswith("tutorial-64-logits seed 1") for name in names)
+    assert any(message.startswith("epoch 1 of 1: loss") for message in messages)
+
+
+def test_nothing_new_ends_as_unchanged_without_a_second_version(filled_store: Path) -> None:
+    summary = retrain_in(filled_store)
+    assert outcomes(summary) == ran_from("register")
+    assert (summary.outcome, summary.model_version) == ("unchanged", 1)
+
+
+def test_another_seed_trains_anew_from_the_same_splits(filled_store: Path) -> None:
+    summary = retrain_in(filled_store, train={"recipe": "tutorial-64-logits", "epochs": 1, "seed": 2})
+    assert outcomes(summary) == ran_from("train")
+    assert summary.model_version == 2
+    assert summary.outcome in ("promoted", "refused")
+
+
+def test_the_seed_can_be_the_scheduled_date(filled_store: Path) -> None:
+    summary = retrain_in(filled_store, train={"recipe": "tutorial-64-logits", "epochs": 1, "seed": "date"})
+    assert 20260101 < summary.seed < 21000101
+
+
+def test_the_reports_section_redraws_the_report_alone(filled_store: Path) -> None:
+    assert outcomes(retrain_in(filled_store, report={"sample_images": 1})) == ran_from("register")
+
+
+@pytest.mark.parametrize(("step", "file"), [("train", "model.keras"), ("preprocess", "train_images.npy")])
+def test_a_damaged_artifact_is_made_again_and_said_so(
+    filled_store: Path, step: str, file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (path,) = (filled_store / "artifacts").rglob(file) if file == "model.keras" else _splits(filled_store)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING, logger="tasks.store"):
+        summary = retrain_in(filled_store)
+    assert summary.steps[step].outcome == "ran"  # type: ignore[index]
+    assert summary.steps["ingest"].outcome == "cached"
+    # The same data and seed give the same bytes, so the champion that was damaged is whole again.
+    assert (summary.outcome, summary.model_version) == ("unchanged", 1)
+    assert any("damaged" in record.getMessage() and file in record.getMessage() for record in caplog.records)
+
+
+def _splits(store: Path) -> list[Path]:
+    return [
+        path
+        for path in (store / "artifacts").rglob("train_images.npy")
+        if (path.parent / "validation_images.npy").exists()
+    ]
+
+
+def test_a_deleted_artifact_is_made_again(filled_store: Path) -> None:
+    (path,) = (filled_store / "artifacts").rglob("probabilities.npy")
+    path.unlink()
+    summary = retrain_in(filled_store)
+    assert outcomes(summary) == ran_from("evaluate")
+    assert summary.outcome == "unchanged"
+
+
+def test_bad_data_stop_before_training_and_are_reported(tmp_path: Path, prefect_server: None) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("data_batch_1.bin", "test_batch.bin"):
+        images = rng.integers(0, 256, (100, 32, 32, 3), dtype=np.uint8)
+        (folder / name).write_bytes(encode(images, (np.arange(100) % 9).astype(np.uint8)))
+    with pytest.raises(StepFailedError, match=r"validate failed: .*classes in train.*missing 9") as caught:
+        retrain_in(tmp_path / "store", source=str(folder), ingest={"allow_unofficial": True})
+    summary = caught.value.summary
+    assert outcomes(summary) == {
+        **dict.fromkeys(STEPS, "not_run"),
+        "ingest": "ran",
+        "validate": "failed",
+        "report": "ran",
+    }
+    assert summary is not None
+    assert summary.outcome == "failed"
+    assert summary.dataset is not None
+    assert summary.dataset.name == "unofficial-data"
+    assert summary.report is not None
+    assert "classes in train" in Path(summary.report).read_text()
+
+
+def test_a_missing_gpu_stops_before_anything_else(
+    tmp_path: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with (
+        machine.use(Machine(store=tmp_path / "store", device="gpu")),
+        pytest.raises(StepFailedError, match=r"train failed: .*gpu") as caught,
+    ):
+        retrain(source="synthetic")
+    assert outcomes(caught.value.summary) == {
+        **dict.fromkeys(STEPS, "not_run"),
+        "train": "failed",
+        "report": "ran",
+    }
+
+
+def test_a_report_that_cannot_be_drawn_takes_nothing_back(
+    filled_store: Path, first_run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr("tasks.report.page.render", fail)
+    summary = retrain_in(filled_store)
+    assert (summary.outcome, summary.report) == ("unchanged", None)
+    assert summary.steps["report"].error == "RuntimeError: no fonts"
+
+
+@pytest.mark.real_data
+@pytest.mark.timeout(1200)
+def test_real_images_give_at_least_80_percent(tmp_path: Path, prefect_server: None) -> None:
+    summary = retrain_in(tmp_path / "store", source=os.environ["CIFAR10_SOURCE"], train={})
+    assert summary.dataset is not None
+    assert (summary.dataset.name, summary.model_name, summary.practice) == ("cifar10", "cifar10-cnn", False)
+    assert summary.metrics is not None
+    assert summary.metrics.accuracy.value >= 0.80
+
+
+def test_a_deployment_may_not_choose_its_data(
+    prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "a-deployment")
+    with pytest.raises(ConfigurationError, match="auto"):
+        retrain_in(tmp_path / "store", source="auto")

@@ -1,0 +1,267 @@
+"""Registration against a real MLflow database in the store."""
+
+import subprocess
+import sys
+
+import pytest
+
+from cnn_model.class_names import CLASS_NAMES
+from cnn_model.results import EpochMetrics, EvaluationResult, Interval, Scores
+from tasks import store
+from tasks.errors import RegistryError, RegistryUnreachableError
+from tasks.ledger import Ledger, model_name
+from tasks.machine import Machine, use
+from tasks.register.config import RegisterConfig
+from tasks.register.registration import register_model
+from tasks.registry import VERDICT_TAG, Registry
+from tasks.store import Reference, Store
+from tasks.values.evaluation import Evaluation
+from tasks.values.execution import RunInfo
+from tasks.values.model import TrainedModel
+from tasks.values.registration import Registration
+from tasks.values.splits import Splits
+from tests.results import make_training_result
+
+
+def artifact(text: str) -> Reference:
+    with store.current().staging() as folder:
+        (folder / "content").write_text(text)
+        return store.current().publish(folder)
+
+
+def epochs(*, validated: bool = True) -> tuple[EpochMetrics, ...]:
+    """Two epochs, in which every figure is another."""
+    return tuple(
+        EpochMetrics(
+            epoch=epoch,
+            train=Scores(loss=1 / epoch, accuracy=0.1 * epoch, precision=0.2 * epoch, recall=0.3 * epoch),
+            validation=Scores(loss=2 / epoch, accuracy=0.15 * epoch, precision=0.25 * epoch, recall=0.35 * epoch)
+            if validated
+            else None,
+            learning_rate=0.1,
+            seconds=1,
+            images_per_second=80,
+        )
+        for epoch in (1, 2)
+    )
+
+
+def register(
+    accuracy: float,
+    model: str,
+    *,
+    test_digest: str = "t",
+    dataset: str = "synthetic",
+    floor: float = 0.0,
+    history: tuple[EpochMetrics, ...] = epochs(),
+    start: Reference | None = None,
+) -> Registration:
+    splits = Splits(
+        artifact=artifact("splits"),
+        dataset_name=dataset,
+        class_names=CLASS_NAMES,
+        num_images={"train": 80, "validation": 5, "calibration": 5, "test": 10},
+        test_digest=test_digest,
+        channel_mean=(0.5, 0.5, 0.5),
+        channel_std=(0.2, 0.2, 0.2),
+    )
+    trained = TrainedModel(
+        artifact=artifact(model),
+        start=start,
+        result=make_training_result(
+            history, model_sha256=model * 64, best_epoch=2, temperature=1.1, versions={"keras": "3"}
+        ),
+    )
+    result = EvaluationResult(
+        num_images=10,
+        accuracy=Interval(value=accuracy, low=accuracy - 0.1, high=accuracy + 0.1),
+        loss=1.0,
+        macro_precision=0.5,
+        macro_recall=0.5,
+        macro_f1=0.5,
+        expected_calibration_error=0.1,
+        per_class=(),
+        confusion_matrix=(),
+        worst_confusions=(),
+    )
+    evaluation = Evaluation(artifact=artifact("probabilities"), test_digest=test_digest, result=result)
+    run = RunInfo(
+        run_id="id",
+        run_name="run",
+        started="2026-01-01T00:00:00+00:00",
+        source="synthetic",
+        resolved_source="synthetic",
+        practice=True,
+        recipe="fast",
+        seed=1,
+        code_version="abc",
+        configuration={},
+    )
+    return register_model(splits, trained, evaluation, run, RegisterConfig(min_accuracy=floor))
+
+
+def aliases(name: str = "practice-cnn") -> dict[str, int]:
+    found = Registry()._client.get_registered_model(name).aliases
+    return {alias: int(version) for alias, version in found.items()}
+
+
+def test_the_first_model_becomes_champion(opened_store: Store) -> None:
+    first = register(0.5, "a")
+    assert (first.verdict, first.version, first.champion_version, first.ledger_entry) == ("promoted", 1, 1, 1)
+    assert aliases() == {"challenger": 1, "champion": 1}
+
+
+def test_a_better_model_replaces_it_and_a_worse_or_equal_one_does_not(opened_store: Store) -> None:
+    register(0.5, "a")
+    assert register(0.5, "b").verdict == "refused"
+    better = register(0.6, "c")
+    assert (better.verdict, better.champion_version, better.ledger_entry) == ("promoted", 3, 2)
+    worse = register(0.55, "d")
+    assert (worse.verdict, worse.champion_version) == ("refused", 3)
+    assert "-5.00 points" in worse.sentence
+    assert aliases() == {"challenger": 4, "champion": 3, "previous": 1}
+
+
+def test_the_same_model_again_changes_nothing(opened_store: Store) -> None:
+    register(0.5, "a")
+    register(0.4, "b")
+    for model, version in (("a", 1), ("b", 2)):
+        again = register(0.5, model)
+        assert (again.verdict, again.version, again.champion_version) == ("unchanged", version, 1)
+    assert len(Ledger(opened_store.folder("ledger", "practice-cnn")).entries()) == 1
+
+
+def test_a_model_below_the_floor_is_refused_even_as_the_first(opened_store: Store) -> None:
+    refused = register(0.5, "a", floor=0.8)
+    assert (refused.verdict, refused.champion_version) == ("refused", None)
+    assert "floor" in refused.sentence
+
+
+def test_figures_on_other_test_images_are_not_compared(opened_store: Store) -> None:
+    register(0.5, "a", test_digest="t")
+    assert "other test images" in register(0.9, "b", test_digest="u").sentence
+
+
+def test_practice_and_unofficial_data_never_touch_the_real_name(opened_store: Store) -> None:
+    assert {register(0.5, "a", dataset=name).model_name for name in ("synthetic", "unofficial-x")} == {
+        "practice-cnn",
+        "unofficial-x-cnn",
+    }
+    assert model_name("cifar10") == "cifar10-cnn"
+    assert Registry().find_version("cifar10-cnn", "a" * 64) is None
+
+
+def test_a_run_killed_after_the_promotion_is_finished_by_the_next(opened_store: Store) -> None:
+    register(0.5, "a")
+    # What a kill between the ledger's entry and the registry's tags leaves behind.
+    Registry()._client.delete_model_version_tag("practice-cnn", "1", VERDICT_TAG)
+    Registry()._client.delete_registered_model_alias("practice-cnn", "champion")
+    again = register(0.5, "a")
+    assert (again.verdict, again.version, again.ledger_entry) == ("promoted", 1, 1)
+    assert aliases()["champion"] == 1
+
+
+def test_a_run_killed_before_the_decision_is_decided_by_the_next(opened_store: Store) -> None:
+    register(0.5, "a")
+    register(0.6, "b", floor=0.9)
+    Registry()._client.delete_model_version_tag("practice-cnn", "2", VERDICT_TAG)
+    again = register(0.6, "b")
+    assert (again.verdict, again.version, again.champion_version) == ("promoted", 2, 2)
+
+
+def test_a_version_that_was_promoted_long_ago_stays_so_after_a_kill(opened_store: Store) -> None:
+    register(0.5, "a")
+    Registry()._client.delete_model_version_tag("practice-cnn", "1", VERDICT_TAG)
+    register(0.6, "b")
+    again = register(0.5, "a")
+    assert (again.verdict, again.champion_version) == ("promoted", 2)
+    assert aliases()["champion"] == 2
+
+
+def test_a_refused_model_is_judged_anew_when_the_rule_or_the_champion_changed(opened_store: Store) -> None:
+    assert register(0.5, "a", floor=0.8).verdict == "refused"
+    assert register(0.5, "a", floor=0.8).verdict == "unchanged"
+    assert register(0.5, "a", floor=0.4).verdict == "promoted"
+    assert register(0.5, "a", floor=0.8).verdict == "unchanged"
+
+
+def test_a_registry_that_was_lost_is_not_taken_for_the_one_of_the_ledger(opened_store: Store) -> None:
+    """It counts from 1 again, so its numbers are those of other models."""
+    register(0.5, "a")
+    register(0.6, "b")
+    begun_anew = Machine(store=opened_store.root, tracking_uri=f"sqlite:///{opened_store.root}/new.db")
+    with use(begun_anew):
+        for model in ("b", "c"):
+            with pytest.raises(RegistryError, match=r"champion of practice-cnn is version 2 .* backup"):
+                register(0.6, model)
+        assert Registry().find_version("practice-cnn", "c" * 64) is None
+
+
+def test_runs_that_register_at_once_get_one_version_and_one_promotion_each_model(opened_store: Store) -> None:
+    script = (
+        "import pathlib, sys\n"
+        "from tasks.machine import Machine, use\n"
+        "from tests.unit.register.test_registration import register\n"
+        "with use(Machine(store=pathlib.Path(sys.argv[1]))):\n"
+        "    print(register(float(sys.argv[2]), sys.argv[3]).verdict)\n"
+    )
+    runs = [("0.5", "a"), ("0.5", "a"), ("0.6", "b")]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(opened_store.root), *run], stdout=subprocess.PIPE, text=True
+        )
+        for run in runs
+    ]
+    verdicts = [process.communicate()[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert verdicts[2] == "promoted"
+    assert sorted(verdicts[:2]) in (["promoted", "unchanged"], ["refused", "unchanged"])
+    assert Registry().find_version("practice-cnn", "b" * 64) is not None
+    champion = Ledger(opened_store.folder("ledger", "practice-cnn")).champion()
+    assert champion is not None
+    assert champion.model_sha256 == "b" * 64
+    assert aliases()["champion"] == champion.version
+
+
+def test_what_people_look_for_is_in_mlflow(opened_store: Store) -> None:
+    run_id = register(0.5, "a").run_id
+    run = Registry()._client.get_run(run_id)
+    assert run.data.metrics["test_accuracy"] == 0.5
+    assert run.data.params["recipe"] == "fast"
+    assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
+    assert run.data.tags["practice_data"] == "true"
+
+
+def test_mlflow_has_what_a_model_started_from(opened_store: Store) -> None:
+    first = register(0.5, "a")
+    champion = artifact("a")
+    second = register(0.6, "b", start=champion)
+    client = Registry()._client
+    for registered, start in ((first, "cold"), (second, f"champion {champion.digest}")):
+        run = client.get_run(registered.run_id)
+        version = client.get_model_version("practice-cnn", str(registered.version))
+        assert run.data.params["start"] == run.data.tags["start"] == version.tags["start"] == start
+    # The way from the digest back to the version that people know.
+    assert client.get_model_version("practice-cnn", "1").tags["model_digest"] == champion.digest
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("name", ["loss", "accuracy", "precision", "recall"])
+def test_every_figure_of_every_epoch_is_in_mlflow(opened_store: Store, split: str, name: str) -> None:
+    run_id = register(0.5, "a").run_id
+    key = name if split == "train" else f"validation_{name}"
+    logged = [(metric.step, metric.value) for metric in Registry()._client.get_metric_history(run_id, key)]
+    assert logged == [(epoch.epoch, getattr(getattr(epoch, split), name)) for epoch in epochs()]
+
+
+def test_without_validation_mlflow_has_the_figures_of_train_alone(opened_store: Store) -> None:
+    run_id = register(0.5, "a", history=epochs(validated=False)).run_id
+    names = Registry()._client.get_run(run_id).data.metrics
+    assert {"loss", "accuracy", "precision", "recall"} <= set(names)
+    assert not [name for name in names if name.startswith("validation_")]
+
+
+def test_a_lost_server_is_a_transient_failure(opened_store: Store) -> None:
+    lost = Machine(store=opened_store.root, tracking_uri="http://127.0.0.1:9")
+    with use(lost), pytest.raises(RegistryUnreachableError, match=r"127\.0\.0\.1:9"):
+        Registry()

@@ -1,0 +1,214 @@
+"""Runs to report on: small ones, of real artifacts in a store of their own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnn_model.class_names import CLASS_NAMES
+from cnn_model.results import (
+    ClassMetrics,
+    Confusion,
+    EpochMetrics,
+    EvaluationResult,
+    Interval,
+    Scores,
+    TrainingResult,
+)
+from tasks import machine, store
+from tasks.machine import Machine
+from tasks.report.contents import ReportContents
+from tasks.values.dataset import RawDataset
+from tasks.values.evaluation import Evaluation
+from tasks.values.execution import STEP_NAMES, RunInfo, StepOutcome, StepRecord
+from tasks.values.model import TrainedModel
+from tasks.values.registration import Registration
+from tasks.values.splits import Splits
+from tasks.values.start import Start, StartChoice
+from tasks.values.validation import Check, Validation
+from tests.results import make_training_result
+
+NUM_IMAGES = 60
+NUM_MISTAKES = 6
+
+RUN = {
+    "run_id": "5f3c0e6e-6f0f-4a3b-9a55-3c2d7f8d2f11",
+    "run_name": "wise-heron",
+    "started": "2026-11-21T07:01:22+00:00",
+    "source": "auto",
+    "resolved_source": "the official archive",
+    "practice": False,
+    "recipe": "fast",
+    "seed": 1,
+    "code_version": "e00b921f4c1a",
+    "configuration": {"train": {"epochs": None, "seed": 1}, "ingest": {"allow_unofficial": False}},
+}
+NOT_RUN: tuple[StepOutcome, ...] = ("not_run",) * 6
+VERSIONS = {"python": "3.11.7", "prefect": "3.8.8"}
+CHECKS = (
+    Check(name="Test images", severity="critical", passed=True, observed="60", expected="60"),
+    Check(name="Sharpness", severity="warning", passed=False, observed="4", expected="below 3", num_images=4),
+    Check(name="Overlap", severity="critical", passed=False, observed="17 images", expected="none", num_images=17),
+)
+
+
+@pytest.fixture(autouse=True)
+def opened(tmp_path: Path) -> Iterator[Machine]:
+    with machine.use(Machine(store=tmp_path / "store")) as settings:
+        yield settings
+
+
+@pytest.fixture
+def promoted() -> ReportContents:
+    """A run that went through and promoted its model."""
+    splits, evaluation = _splits(), _evaluation()
+    return ReportContents(
+        run=RunInfo.model_validate(RUN),
+        steps=_steps("ran", "ran", "cached", "ran", "ran", "ran", "not_run"),
+        dataset=RawDataset(
+            name="cifar10",
+            artifact=splits.artifact,
+            class_names=CLASS_NAMES,
+            num_train_images=300,
+            num_test_images=NUM_IMAGES,
+        ),
+        validation=Validation(artifact=splits.artifact, checks=CHECKS[:2]),
+        splits=splits,
+        model=TrainedModel(artifact=evaluation.artifact, result=training_result()),
+        evaluation=evaluation,
+        registration=Registration(
+            model_name="cifar10-cnn",
+            version=3,
+            verdict="promoted",
+            sentence="Version 3 was promoted: 90.0 % is above the champion's 82.9 %.",
+            champion_version=3,
+            ledger_entry=17,
+            run_id="0b1d2c3e",
+        ),
+        versions=VERSIONS,
+    )
+
+
+@pytest.fixture
+def warm(promoted: ReportContents) -> ReportContents:
+    """The same run with a warm start, which was the worse one."""
+    assert promoted.model is not None
+    beaten = promoted.model.model_copy(
+        update={"result": training_result(num_epochs=2), "start": promoted.model.artifact}
+    )
+    cold, other = Start(model=promoted.model), Start(model=beaten, champion_version=2)
+    choice = StartChoice(starts=(cold, other), chosen=cold, sentence="The cold start goes on.")
+    records = (*promoted.steps, StepRecord(name="warm start", outcome="ran", seconds=5))
+    return promoted.model_copy(update={"start_choice": choice, "steps": records})
+
+
+@pytest.fixture
+def failed() -> Callable[..., ReportContents]:
+    """Makes a run that ended in its first step, with a cause of one's choice."""
+
+    def make(cause: str = "The archive is cut off.", **more: Any) -> ReportContents:
+        steps = _steps("failed", *NOT_RUN, error=cause)
+        return ReportContents(**{"run": RunInfo.model_validate(RUN), "steps": steps, "versions": VERSIONS, **more})
+
+    return make
+
+
+@pytest.fixture
+def stopped_by_validation(promoted: ReportContents) -> ReportContents:
+    steps = _steps("ran", "failed", *NOT_RUN[1:], error="1 critical check failed.")
+    return ReportContents(
+        run=promoted.run, steps=steps, dataset=promoted.dataset, failed_checks=CHECKS[1:], versions=VERSIONS
+    )
+
+
+def training_result(num_epochs: int = 3) -> TrainingResult:
+    history = tuple(
+        EpochMetrics(
+            epoch=epoch,
+            train=Scores(loss=1.5 / epoch, accuracy=1 - 0.6 / epoch, precision=0.8, recall=1 - 0.7 / epoch),
+            validation=Scores(loss=1.6 / epoch, accuracy=1 - 0.65 / epoch, precision=0.7, recall=1 - 0.75 / epoch),
+            learning_rate=0.01,
+            seconds=2.5,
+            images_per_second=120,
+        )
+        for epoch in range(1, num_epochs + 1)
+    )
+    return make_training_result(
+        history,
+        num_parameters=1_147_466,
+        best_epoch=num_epochs,
+        temperature=1.1,
+        num_train_images=270,
+        seconds=7.5,
+        peak_memory_bytes=2**30,
+        precision="bfloat16",
+        versions={"python": "3.11.7", "keras": "3.15.1"},
+    )
+
+
+def _steps(*outcomes: StepOutcome, error: str | None = None) -> tuple[StepRecord, ...]:
+    return tuple(
+        StepRecord(
+            name=name,
+            outcome=outcome,
+            seconds=0 if outcome == "not_run" else 2.5,
+            peak_memory_bytes=None if outcome == "not_run" else 600 * 2**20,
+            error=error if outcome == "failed" else None,
+        )
+        for name, outcome in zip(STEP_NAMES, outcomes, strict=True)
+    )
+
+
+def _labels() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.arange(NUM_IMAGES, dtype=np.uint8) % 10
+
+
+def _splits() -> Splits:
+    images = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 32, 32, 3), dtype=np.uint8)
+    with store.current().staging() as folder:
+        np.save(folder / "test_images.npy", images)
+        np.save(folder / "test_labels.npy", _labels())
+        artifact = store.current().publish(folder)
+    return Splits(
+        artifact=artifact,
+        dataset_name="cifar10",
+        class_names=CLASS_NAMES,
+        num_images={"train": 270, "validation": 15, "calibration": 15, "test": NUM_IMAGES},
+        test_digest="ab" * 32,
+        channel_mean=(0.49, 0.48, 0.45),
+        channel_std=(0.25, 0.24, 0.26),
+    )
+
+
+def _evaluation() -> Evaluation:
+    """Each of the first six images is taken for the next class, the sixth (a dog, for a frog) most surely."""
+    probabilities = np.full((NUM_IMAGES, 10), 0.01, dtype=np.float32)
+    for index, label in enumerate(_labels()):
+        seen = (label + 1) % 10 if index < NUM_MISTAKES else label
+        probabilities[index, seen] = 0.6 + 0.05 * (index % NUM_MISTAKES)
+    with store.current().staging() as folder:
+        np.save(folder / "probabilities.npy", probabilities)
+        artifact = store.current().publish(folder)
+    return Evaluation(artifact=artifact, test_digest="ab" * 32, result=_evaluation_result())
+
+
+def _evaluation_result() -> EvaluationResult:
+    matrix = [[6 * (i == j) for j in range(10)] for i in range(10)]
+    for label in range(NUM_MISTAKES):
+        matrix[label][label], matrix[label][label + 1] = 5, 1
+    return EvaluationResult(
+        num_images=NUM_IMAGES,
+        accuracy=Interval(value=0.9, low=0.799, high=0.953),
+        loss=0.41,
+        macro_precision=0.9,
+        macro_recall=0.9,
+        macro_f1=0.9,
+        expected_calibration_error=0.02,
+        per_class=tuple(
+            ClassMetrics(class_name=name, num_images=6, precision=0.9, recall=0.9, f1=0.9) for name in CLASS_NAMES
+        ),
+        confusion_matrix=tuple(tuple(row) for row in matrix),
+        worst_confusions=(Confusion(true_class="cat", predicted_class="deer", count=1, share=1 / 6),),
+    )

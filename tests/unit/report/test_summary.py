@@ -1,0 +1,88 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tasks.report.contents import ReportContents
+from tasks.report.summary import SCHEMA, build_summary, json_schema, write_summary
+
+
+def written(contents: ReportContents, folder: Path, report: str | None = "runs/1/report.html") -> dict[str, Any]:
+    """The summary as a program reads it, once it fits the schema that the repository holds."""
+    document = json.loads(Path(write_summary(build_summary(contents, report), str(folder))).read_text("utf-8"))
+    jsonschema.validate(document, json.loads(SCHEMA.read_text("utf-8")))
+    assert isinstance(document, dict)
+    return document
+
+
+def test_schema_in_the_repository_is_that_of_the_model() -> None:
+    assert json.loads(SCHEMA.read_text("utf-8")) == json_schema(), (
+        "run: python -m tasks.report.summary > tasks/report/summary.schema.json"
+    )
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+def test_summary_of_a_promoted_run(promoted: ReportContents, tmp_path: Path) -> None:
+    summary = written(promoted, tmp_path)
+    assert promoted.dataset is not None
+    assert summary["outcome"] == "promoted"
+    assert summary["verdict"].startswith("Version 3 was promoted")
+    assert summary["source"] == {"asked": "auto", "resolved": "the official archive"}
+    assert summary["dataset"]["digest"] == promoted.dataset.artifact.digest
+    assert summary["metrics"]["accuracy"] == {"value": 0.9, "low": 0.799, "high": 0.953}
+    assert summary["metrics"]["loss"] == {"value": 0.41, "low": None, "high": None}
+    assert (summary["model_name"], summary["model_version"], summary["champion_version"]) == ("cifar10-cnn", 3, 3)
+    assert summary["report"] == "runs/1/report.html"
+
+
+def test_summary_has_all_seven_steps(promoted: ReportContents, tmp_path: Path) -> None:
+    steps = written(promoted, tmp_path)["steps"]
+    assert list(steps) == ["ingest", "validate", "preprocess", "train", "evaluate", "register", "report"]
+    assert steps["preprocess"] == {
+        "outcome": "cached",
+        "seconds": 2.5,
+        "peak_memory_bytes": 600 * 2**20,
+        "error": None,
+    }
+
+
+def test_summary_has_both_starts(warm: ReportContents, promoted: ReportContents, tmp_path: Path) -> None:
+    summary = written(warm, tmp_path)
+    assert summary["starts"] == [
+        {
+            "start": "cold",
+            "validation_accuracy": pytest.approx(1 - 0.65 / 3),
+            "validation_loss": pytest.approx(1.6 / 3),
+            "epochs": 3,
+            "seconds": 7.5,
+            "chosen": True,
+        },
+        {
+            "start": "champion version 2",
+            "validation_accuracy": pytest.approx(1 - 0.65 / 2),
+            "validation_loss": pytest.approx(1.6 / 2),
+            "epochs": 2,
+            "seconds": 7.5,
+            "chosen": False,
+        },
+    ]
+    assert list(summary["steps"])[3:5] == ["train", "warm start"]
+    assert written(promoted, tmp_path)["starts"] == []
+
+
+def test_summary_of_a_failed_run_names_the_cause(failed: Callable[..., ReportContents], tmp_path: Path) -> None:
+    summary = written(failed("The archive is cut off."), tmp_path, report=None)
+    assert summary["outcome"] == "failed"
+    assert summary["verdict"] == "The run failed in ingest; no model was promoted."
+    assert summary["steps"]["ingest"]["error"] == "The archive is cut off."
+    assert summary["dataset"] is summary["metrics"] is summary["model_version"] is summary["report"] is None
+
+
+def test_writing_replaces_the_summary_and_leaves_nothing_beside_it(promoted: ReportContents, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    written(promoted, folder)
+    written(promoted, folder)
+    assert [path.name for path in folder.iterdir()] == ["summary.json"]
