@@ -13,7 +13,7 @@ run: .venv/.synced ## Run the pipeline once; options: make run ARGS="--help".
 	@$(PYTHON) -m flows.retraining $(ARGS)
 
 test: .venv/.synced ## Run the tests; options for pytest: make test ARGS="-k store".
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: .venv/.synced ## Check lock file, format, lint, types, import directions and deployments.
 	$(UV) lock --check

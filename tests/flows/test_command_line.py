@@ -6,15 +6,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol
 
 import psutil
 import pytest
 
-T = TypeVar("T")
+from tests.processes import ended, find_descendant, wait_for
 
 SMALL = ["--source", "synthetic", "--ingest.synthetic-images", "480", "--train.recipe", "tutorial-64-logits"]
 
@@ -26,23 +26,42 @@ AS_FROM_A_TERMINAL = (
 """`python -m flows.retraining`, also where Ctrl-C is ignored around the tests, as a shell does in the background."""
 
 
-def start(store: Path, *options: str, new_group: bool = False) -> "subprocess.Popen[str]":
+class Start(Protocol):
+    def __call__(self, *options: str, new_group: bool = False) -> "subprocess.Popen[str]": ...
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts the command on the store of the test; what still runs at the test's end is killed."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return subprocess.Popen(
-        [sys.executable, "-c", AS_FROM_A_TERMINAL, "--store", str(store), *SMALL, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=new_group,
-        env={**environ, "HOME": str(store.parent)},
-    )
+    with ExitStack() as processes:
+
+        def started(*options: str, new_group: bool = False) -> "subprocess.Popen[str]":
+            process = subprocess.Popen(
+                [sys.executable, "-c", AS_FROM_A_TERMINAL, "--store", str(tmp_path / "store"), *SMALL, *options],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=new_group,
+                env={**environ, "HOME": str(tmp_path)},
+            )
+            processes.enter_context(process)
+            processes.callback(process.kill)
+            return process
+
+        yield started
 
 
-def test_two_runs_at_once_on_one_store(tmp_path: Path) -> None:
+def trainer_of(process: "subprocess.Popen[str]") -> psutil.Process:
+    """Its child that trains, as soon as there is one."""
+    return wait_for(lambda: find_descendant("cnn_model", "train", of=process.pid), lambda: process.poll() is None)
+
+
+def test_two_runs_at_once_on_one_store(start: Start, tmp_path: Path) -> None:
     """The second waits, names the first, and then takes every step from the cache."""
-    first = start(tmp_path / "store", "--train.epochs", "1")
-    wait_for(lambda: (tmp_path / "store" / "locks" / "run.json").exists(), first)
-    second = start(tmp_path / "store", "--train.epochs", "1")
+    first = start("--train.epochs", "1")
+    wait_for(lambda: (tmp_path / "store" / "locks" / "run.json").exists(), lambda: first.poll() is None)
+    second = start("--train.epochs", "1")
     outputs = [process.communicate(timeout=240) for process in (first, second)]
     assert [process.returncode for process in (first, second)] == [0, 0], outputs
     assert [stderr for _, stderr in outputs] == ["", ""]
@@ -59,10 +78,10 @@ def test_two_runs_at_once_on_one_store(tmp_path: Path) -> None:
     assert re.search(r"train +cached", outputs[1][0])
 
 
-def test_a_failed_run_says_step_and_cause_in_a_line(tmp_path: Path) -> None:
+def test_a_failed_run_says_step_and_cause_in_a_line(start: Start, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "test_batch.bin").write_bytes(b"short")
-    process = start(tmp_path / "store", "--source", str(tmp_path / "data"))
+    process = start("--source", str(tmp_path / "data"))
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
     assert stderr == ""
@@ -72,17 +91,17 @@ def test_a_failed_run_says_step_and_cause_in_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [("--train.epochs", "0"), ("--source", "/no/such/archive.tar.gz")])
-def test_a_wrong_option_starts_nothing(tmp_path: Path, options: tuple[str, ...]) -> None:
-    process = start(tmp_path / "store", *options)
+def test_a_wrong_option_starts_nothing(start: Start, tmp_path: Path, options: tuple[str, ...]) -> None:
+    process = start(*options)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (2, "")
     assert len(stderr.splitlines()) == 1
     assert not (tmp_path / "store").exists()
 
 
-def test_an_interrupt_ends_the_trainer_and_leaves_no_half_artifact(tmp_path: Path) -> None:
-    process = start(tmp_path / "store", "--train.epochs", "1000")
-    trainer = wait_for(lambda: find_trainer(process.pid), process)
+def test_an_interrupt_ends_the_trainer_and_leaves_no_half_artifact(start: Start, tmp_path: Path) -> None:
+    process = start("--train.epochs", "1000")
+    trainer = trainer_of(process)
     process.send_signal(signal.SIGINT)
     stdout, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -91,10 +110,10 @@ def test_an_interrupt_ends_the_trainer_and_leaves_no_half_artifact(tmp_path: Pat
     assert list((tmp_path / "store" / "staging").iterdir()) == []
 
 
-def test_ctrl_c_in_a_terminal_ends_the_run_at_once(tmp_path: Path) -> None:
+def test_ctrl_c_in_a_terminal_ends_the_run_at_once(start: Start, tmp_path: Path) -> None:
     """A terminal signals the whole group, Prefect's embedded server included."""
-    process = start(tmp_path / "store", "--train.epochs", "1000", new_group=True)
-    trainer = wait_for(lambda: find_trainer(process.pid), process)
+    process = start("--train.epochs", "1000", new_group=True)
+    trainer = trainer_of(process)
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=40)
     assert (process.returncode, stderr) == (130, "")
@@ -103,22 +122,20 @@ def test_ctrl_c_in_a_terminal_ends_the_run_at_once(tmp_path: Path) -> None:
     assert ended(trainer)
 
 
-def test_a_killed_run_leaves_no_trainer_and_no_lock(tmp_path: Path) -> None:
-    process = start(tmp_path / "store", "--train.epochs", "1000")
-    trainer = wait_for(lambda: find_trainer(process.pid), process)
-    (server,) = [child for child in psutil.Process(process.pid).children() if child != trainer]
+def test_a_killed_run_leaves_no_trainer_and_no_lock(start: Start, tmp_path: Path) -> None:
+    process = start("--train.epochs", "1000")
+    trainer = trainer_of(process)
+    server = find_descendant("uvicorn", of=process.pid)
+    assert server is not None
     process.kill()
     process.wait(timeout=60)
-    wait_for(lambda: ended(trainer), server)
-    again = start(tmp_path / "store", "--train.epochs", "1")
+    wait_for(lambda: ended(trainer))
+    again = start("--train.epochs", "1")
     stdout, stderr = again.communicate(timeout=120)
     assert again.returncode == 0, stderr
     assert ended(server)
     assert "Waiting" not in stdout
     assert re.search(r"preprocess +cached", stdout)
-    for stream in (process.stdout, process.stderr):
-        assert stream is not None
-        stream.close()
 
 
 def test_importing_the_flow_loads_no_heavy_library() -> None:
@@ -128,25 +145,3 @@ def test_importing_the_flow_loads_no_heavy_library() -> None:
         "sys.exit(str(heavy) if heavy else 0)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def find_trainer(pid: int) -> psutil.Process | None:
-    children = psutil.Process(pid).children(recursive=True)
-    return next((child for child in children if "cnn_model" in child.cmdline()), None)
-
-
-def ended(process: psutil.Process) -> bool:
-    """Whether it is gone, or only its entry is left."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
-def wait_for(condition: Callable[[], T | None], process: "subprocess.Popen[str] | psutil.Process") -> T:
-    """What the condition gives once it gives something, as long as the process lives."""
-    for _ in range(1200):
-        found = condition()
-        if found:
-            return found
-        alive = process.poll() is None if isinstance(process, subprocess.Popen) else process.is_running()
-        assert alive
-        time.sleep(0.05)
-    raise AssertionError("nothing happened for a minute")

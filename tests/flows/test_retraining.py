@@ -4,10 +4,12 @@ import json
 import logging
 import os
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
 
 from flows.execution import StepFailedError
 from flows.retraining import retrain
@@ -51,12 +53,13 @@ def test_report_and_summary_lie_side_by_side(first_run: FinishedRun) -> None:
 
 
 def test_the_dashboard_has_the_figures_and_the_epochs(first_run: FinishedRun) -> None:
+    run = UUID(first_run.summary.run_id)
     with get_client(sync_client=True) as client:
-        artifacts = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
-        names = {run.name for run in client.read_flow_runs()}
-        messages = [log.message for log in client.read_logs(None, limit=200)]
-    assert "practice-cnn" in artifacts["report-summary"]
-    assert any(name.endswith("tutorial-64-logits seed 1") for name in names)
+        kept = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run])))
+        name = client.read_flow_run(run).name
+        messages = [log.message for log in client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])))]
+    assert "practice-cnn" in {artifact.key: str(artifact.data) for artifact in kept}["report-summary"]
+    assert name.endswith("tutorial-64-logits seed 1")
     assert any(message.startswith("epoch 1 of 1: loss") for message in messages)
 
 

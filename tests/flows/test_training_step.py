@@ -2,15 +2,18 @@
 
 import logging
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.runtime import flow_run
 
 from tasks import machine, progress, store
 from tasks.machine import Machine
 from tasks.train.config import TrainConfig
-from tasks.train.step import ARTIFACT, train
+from tasks.train.step import train
 from tests.unit.train.tiny import make_recipe, once, publish_splits, trainer
 
 
@@ -25,19 +28,20 @@ def test_a_killed_trainer_is_tried_again_and_the_dashboard_shows_how_far_it_is(
     patient = train.with_options(retry_delay_seconds=0)
 
     @flow
-    def train_alone() -> int | None:
+    def train_alone() -> tuple[str, int | None]:
         splits = publish_splits(store.current())
         with progress.listen(once(2, lambda: trainer().kill())):
-            return patient(splits, recipe, 1, TrainConfig()).result.resumed_after_epoch
+            return flow_run.id, patient(splits, recipe, 1, TrainConfig()).result.resumed_after_epoch
 
     with machine.use(Machine(store=tmp_path / "store")):
-        resumed_after = train_alone()
+        run_id, resumed_after = train_alone()
 
     assert resumed_after is not None
     assert resumed_after >= 1
     assert f"training goes on after epoch {resumed_after} of 30" in caplog.text
+    of_this_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]))
     with get_client(sync_client=True) as client:
-        kept = [artifact for artifact in client.read_artifacts() if artifact.key == ARTIFACT]
-    # The server is every test's: other trainings have theirs there.
-    shown = [str(artifact.description) for artifact in kept if artifact.data == 100.0]
-    assert any(text.startswith("recipe tiny, 30 epochs; 30.0 of 30 epochs: loss ") for text in shown)
+        shown = {
+            artifact.data: str(artifact.description) for artifact in client.read_artifacts(artifact_filter=of_this_run)
+        }
+    assert shown[100.0].startswith("recipe tiny, 30 epochs; 30.0 of 30 epochs: loss ")

@@ -9,6 +9,7 @@ from cnn_model.recipe import Architecture, Recipe
 from tasks.progress import Progress
 from tasks.store import Store
 from tasks.values.splits import Splits
+from tests.processes import find_descendant
 
 
 def make_recipe(epochs: int) -> Recipe:
@@ -45,7 +46,8 @@ def publish_splits(opened: Store) -> Splits:
 
 def trainer() -> psutil.Process:
     """The child process that trains."""
-    (found,) = [process for process in psutil.Process().children() if "cnn_model" in process.cmdline()]
+    found = find_descendant("cnn_model", "train")
+    assert found is not None
     return found
 
 
