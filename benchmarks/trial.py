@@ -30,6 +30,9 @@ from cnn_model.recipes import catalogue
 
 Figures = dict[str, Any]
 
+MATRIX_SIDE = 4096
+"""Large enough that a product is arithmetic and nothing else."""
+
 
 def main() -> int:
     """Measure and print."""
@@ -114,14 +117,14 @@ def _ours(options: argparse.Namespace) -> Figures:
 
 def _matrices(options: argparse.Namespace) -> Figures:
     """The rate of large matrix products, in each precision: what the machine can do at best."""
-    size, rates = 4096, {}
+    rates = {}
     # A GPU takes a fraction of a millisecond for one, no longer than asking for it does.
     count = 100 if backends.current().gpu_names() else 1
     for name in ("float32", "bfloat16"):
-        matrix = keras.ops.cast(keras.random.normal((size, size), seed=1), name)
+        matrix = keras.ops.cast(keras.random.normal((MATRIX_SIDE, MATRIX_SIDE), seed=1), name)
         multiply = partial(_multiply, matrix, count)
         multiply()
-        rates[name] = count * 2 * size**3 / min(_seconds(multiply) for _ in range(5))
+        rates[name] = count * 2 * MATRIX_SIDE**3 / min(_seconds(multiply) for _ in range(5))
     return {"operations_per_second": rates}
 
 
@@ -129,7 +132,8 @@ def _multiply(matrix: Any, count: int) -> None:
     """The matrix times itself, so many times, and wait for the last."""
     for _ in range(count):
         product = keras.ops.matmul(matrix, matrix)
-    keras.ops.convert_to_numpy(product[0, 0])
+    # In float32: TensorFlow's eager scalars of bfloat16 have no NumPy counterpart.
+    keras.ops.convert_to_numpy(keras.ops.cast(product[0, 0], "float32"))
 
 
 def _inference(options: argparse.Namespace) -> Figures:

@@ -43,6 +43,19 @@ def build(architecture: Architecture, train_images: Images, dtype_policy: str = 
         keras.config.set_dtype_policy(before)
 
 
+def in_float32(network: keras.Model) -> keras.Model:
+    """The same network with the same weights, computing in float32."""
+
+    def copied(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, layers.InputLayer):
+            return layer
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(network, clone_function=copied)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
 def flops(network: keras.Model) -> int:
     """Floating-point operations of one image's way through a network: two for each weight that a pixel meets.
 

@@ -48,6 +48,11 @@ class EpochPlan:
         return EpochPlan(self.order[start:stop], self.mirrored[start:stop], self.shifts[start:stop])
 
 
+def changes_images(recipe: Recipe) -> bool:
+    """Whether any image is shown otherwise than it is."""
+    return recipe.flip != "none" or recipe.shift_pixels > 0
+
+
 def plan_epoch(recipe: Recipe, num_images: int, seed: int, epoch: int) -> EpochPlan:
     """Draw one epoch.
 

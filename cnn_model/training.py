@@ -165,8 +165,7 @@ def train(
     loop = EpochLoop(network, recipe, seed, split, validation, device, on_event)
     resumed_after = loop.run(checkpoints)
     if precision != "float32":
-        trained, network = network, architectures.build(recipe.architecture, split.images)
-        _copy_weights(trained, network)
+        network = architectures.in_float32(network)
     temperature = _temperature(assemble(network, recipe, 1.0), calibration)
     return Trained(
         model=assemble(network, recipe, temperature),

@@ -8,6 +8,7 @@ from cnn_model.recipe import Recipe
 
 _MODULES = {
     "fast": "fast",
+    "sprint": "sprint",
     "accurate": "accurate",
     "regularized": "regularized",
     "tutorial-64-logits": "tutorial_64_logits",

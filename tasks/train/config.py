@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-RecipeName = Literal["fast", "accurate", "regularized", "tutorial-64-logits", "tutorial-64-softmax", "tutorial-128"]
+RecipeName = Literal[
+    "fast", "sprint", "accurate", "regularized", "tutorial-64-logits", "tutorial-64-softmax", "tutorial-128"
+]
 
 
 class TrainConfig(BaseModel):

@@ -67,6 +67,19 @@ def test_a_trial_says_what_keras_computes_on(
     assert (figures["device_kind"] == "cpu") is (figures["device"] == "CPU")
 
 
+def test_a_trial_of_matrices_gives_a_rate_in_each_precision(
+    arrays: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(trial, "MATRIX_SIDE", 64)
+    monkeypatch.setattr(sys, "argv", ["trial", "matrices", "--arrays", str(arrays)])
+
+    assert trial.main() == 0
+
+    rates = json.loads(capsys.readouterr().out.splitlines()[-1])["operations_per_second"]
+    assert set(rates) == {"float32", "bfloat16"}
+    assert all(rate > 0 for rate in rates.values())
+
+
 def test_a_failed_trial_says_what_it_printed():
     failed = subprocess.CompletedProcess(["python", "-m", "benchmarks.trial"], 1, "", "train_images.npy is missing\n")
 

@@ -92,6 +92,20 @@ def test_computing_in_bfloat16_keeps_weights_and_logits_in_float32():
     assert keras.config.dtype_policy().name == "float32"
 
 
+def test_a_network_in_float32_has_the_same_weights_and_layers():
+    network = architectures.build(Architecture(name="whitened", widths=(4,)), IMAGES, "mixed_bfloat16")
+
+    copy = architectures.in_float32(network)
+
+    assert {layer.compute_dtype for layer in copy.layers} == {"float32"}
+    assert [layer.name for layer in copy.layers] == [layer.name for layer in network.layers]
+    for ours, theirs in zip(copy.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    # Within bfloat16's three digits.
+    given, expected = (ops.convert_to_numpy(model(IMAGES[:20])) for model in (copy, network))
+    np.testing.assert_allclose(given, expected, atol=0.02)
+
+
 def test_whitened_patches_are_uncorrelated_with_variance_one():
     generator = np.random.default_rng(0)
     images = np.cumsum(generator.normal(size=(200, 12, 12, 3)), axis=2).astype(np.float32)  # neighbours are alike

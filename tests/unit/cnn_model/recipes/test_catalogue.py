@@ -31,7 +31,7 @@ def test_every_file_of_a_recipe_is_in_the_catalogue():
 
 
 def test_an_unknown_recipe_is_refused_with_the_names_that_exist():
-    with pytest.raises(BadRequestError, match="no recipe 'slow'; expected one of fast, accurate, regular"):
+    with pytest.raises(BadRequestError, match="no recipe 'slow'; expected one of fast, sprint, accurate, regular"):
         catalogue.find("slow")
 
 
