@@ -13,7 +13,7 @@ from cnn_model.recipe import Architecture, Recipe
 
 RECIPE = Recipe(
     name="fast",
-    architecture=Architecture(name="whitened", widths=(64, 128), whitening_stride=2),
+    architecture=Architecture(name="whitened", widths=(64, 128), whitening_size=3, whitening_stride=2),
     optimizer="nesterov",
     learning_rate=1.0,
     momentum=0.85,
@@ -22,7 +22,7 @@ RECIPE = Recipe(
     lookahead_steps=5,
     label_smoothing=0.1,
     batch_size=250,
-    epochs=10,
+    epochs=9,
     flip="random",
     shift_pixels=2,
     views="mirrored-and-shifted",

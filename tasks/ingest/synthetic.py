@@ -90,7 +90,7 @@ def _draw_chunk(labels: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.
     _paint(canvas, subject, paint)
     _paint(canvas, _cover(n, rng), _colours(n, rng))
     noise = rng.standard_normal(canvas.shape, np.float32)
-    canvas += noise * _uniform(rng, 3, 16, (n, 1, 1, 1))
+    canvas += noise * _uniform(rng, 4, 32, (n, 1, 1, 1))
     images: npt.NDArray[np.uint8] = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
     return images.transpose(0, 2, 3, 1)  # (n, 32, 32, 3)
 
