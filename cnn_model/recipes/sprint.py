@@ -1,8 +1,8 @@
 """0.735 test accuracy (deviation 0.002 over seeds 11 to 15) after one epoch, 10 s on two CPU cores with bfloat16.
 
-Trained on all 50,000 images, scored on the 10,000 published test images: 0.733 to 0.738, and 0.718 to 0.725 with one view
-of each. 8.4 to 10.7 s from the arrays to the model with building and tracing, beside 162 and 169 s of the tutorials' ten
-epochs in the same run (0.682). AMD EPYC with AVX512-BF16, TensorFlow 2.21, Keras 3.15.1, Python 3.11.
+Trained on all 50,000 images, scored on the 10,000 published test images: 0.733 to 0.738, and 0.718 to 0.725 with one
+view of each. 8.4 to 10.7 s from the arrays to the model with building and tracing, beside 162 and 169 s of the
+tutorials' ten epochs in the same run (0.682). AMD EPYC with AVX512-BF16, TensorFlow 2.21, Keras 3.15.1, Python 3.11.
 
 For the shortest way to the tutorials' accuracy, and to try the pipeline out on real images: a whitening of 3 x 3
 patches and three narrow blocks of one convolution each, shown every image once, as it is. No decay and no changed
