@@ -101,11 +101,11 @@ def retrain(
             run.begin(found)
             dataset = steps.run(ingest_step, found, ingest)
             validation = steps.run(validate_step, dataset, validate)
-            splits = steps.run(preprocess_step, dataset, validation, preprocess)
+            splits = steps.run(preprocess_step, dataset, validation.near_duplicates, preprocess)
             model = steps.run(train_step, splits, recipe, seed, train)
             if train.warm_start:
                 model = run.go_on_with(starts.choose(steps, splits, recipe, seed, train, model))
-            evaluation = steps.run(evaluate_step, model, splits, evaluate)
+            evaluation = steps.run(evaluate_step, model, splits, validation.near_duplicates, evaluate)
             steps.run(register_step, splits, model, evaluation, run.info, register)
         return run.summary
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
 from tasks.progress import Progress as StepProgress
-from tasks.report.summary import Summary
+from tasks.report.summary import Metric, Summary
 from tasks.values.execution import RunInfo, StepName, StepRecord
 
 MARKS = {"ran": "[green]✓[/]", "cached": "[cyan]✓[/]", "failed": "[red]✗[/]", "not_run": "·"}
@@ -100,9 +100,12 @@ class Terminal:
         """The closing lines; the report's path on the last one."""
         self._stop()
         if summary.metrics is not None:
-            accuracy = summary.metrics.accuracy
-            low, high = (f"{100 * (bound or 0):.2f}" for bound in (accuracy.low, accuracy.high))
-            self.say(f"Accuracy {100 * accuracy.value:.2f} %, 95 % interval {low} to {high} %", style="bold")
+            self.say(f"Accuracy {_with_interval(summary.metrics.accuracy)}", style="bold")
+            unseen = summary.metrics.accuracy_without_near_duplicates
+            # Where nothing is left out it would be the same figure again.
+            if unseen is not None and summary.dataset is not None and summary.dataset.num_test_images_in_train:
+                num_left_out = summary.dataset.num_test_images_in_train
+                self.say(f"         {_with_interval(unseen)} without the {num_left_out:,} near-duplicates of train")
         if summary.practice:
             self.say("Data     practice images: the figures say nothing about photographs", style="bold yellow")
         if summary.model_name is not None:
@@ -146,6 +149,11 @@ class Terminal:
             return ""
         left = (now - since) / (share - first) * (1 - share)
         return f"{int(left) // 60}:{int(left) % 60:02d} left"
+
+
+def _with_interval(accuracy: Metric) -> str:
+    low, high = (f"{100 * (bound or 0):.2f}" for bound in (accuracy.low, accuracy.high))
+    return f"{100 * accuracy.value:.2f} %, 95 % interval {low} to {high} %"
 
 
 def _amount(progress: StepProgress) -> str:

@@ -5,20 +5,28 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from tasks.errors import SourceError
 
 CHUNK_IMAGES = 4_096
 
 
-def stratified_indices(
-    labels: NDArray[np.uint8], validation_fraction: float, calibration_fraction: float, seed: int
+def grouped_indices(
+    labels: NDArray[np.uint8],
+    groups: NDArray[np.int32],
+    validation_fraction: float,
+    calibration_fraction: float,
+    seed: int,
 ) -> dict[str, NDArray[np.int64]]:
-    """Choose which training image goes into which split.
+    """Choose which training image goes into which split; a group goes whole.
+
+    Each class has a share of validation and of calibration. Its groups come in an order that only the seed decides, and
+    each goes where it fits; the rest is for training. A group is of the class of its first image. What a class has no
+    fitting group for, the next one makes up, so that the sizes of the splits are right to within one group.
 
     Args:
         labels: ndarray of shape (num_images,), dtype=uint8.
+        groups: ndarray of shape (num_images,), dtype=int32: the group of each image, named by its smallest index.
         validation_fraction: Share of the images, 0 to 1.
         calibration_fraction: Share of the images, 0 to 1.
         seed: Seed of the choice.
@@ -28,27 +36,53 @@ def stratified_indices(
         the proportions of the whole.
 
     Raises:
-        SourceError: if a class has too few images to stand in each split.
+        SourceError: if a class would have no image to train on, or a split would be empty.
     """
-    everything = np.arange(len(labels))
-    num_classes = len(np.unique(labels))
-    num_validation, num_calibration = (
-        max(num_classes, round(len(labels) * fraction)) for fraction in (validation_fraction, calibration_fraction)
-    )
-    try:
-        train, held_out = train_test_split(
-            everything, test_size=num_validation + num_calibration, stratify=labels, random_state=seed
-        )
-        validation, calibration = train_test_split(
-            held_out, test_size=num_calibration, stratify=labels[held_out], random_state=seed
-        )
-    except ValueError as error:
+    classes, counts = np.unique(labels, return_counts=True)
+    sizes = np.bincount(groups, minlength=len(labels))
+    # Of all images, so that a group more or less moves no other one to another place.
+    order = np.random.default_rng(seed).permutation(len(labels))
+    first = order[groups[order] == order]  # of each group
+    waiting = {label: first[labels[first] == label].tolist() for label in classes.tolist()}
+    split_of_group = np.full(len(labels), "train", dtype="<U11")
+    wanted = {
+        name: max(len(classes), round(len(labels) * fraction))
+        for name, fraction in (("validation", validation_fraction), ("calibration", calibration_fraction))
+    }
+    for name, size in wanted.items():
+        room = 0
+        for label, share in zip(classes.tolist(), _shares(counts, size), strict=True):
+            chosen, waiting[label], room = _fill(waiting[label], sizes, room + share)
+            split_of_group[chosen] = name
+    split = split_of_group[groups]
+    indices = {name: np.flatnonzero(split == name) for name in ("train", *wanted)}
+    if len(np.unique(labels[indices["train"]])) < len(classes) or not all(map(len, indices.values())):
         raise SourceError(
-            f"{len(labels)} training images cannot be split into train, {num_validation} for validation and "
-            f"{num_calibration} for calibration with each class in each: {error} "
-            "Give more images or larger fractions."
-        ) from error
-    return {"train": np.sort(train), "validation": np.sort(validation), "calibration": np.sort(calibration)}
+            f"{len(labels)} training images cannot be split into train, {wanted['validation']} for validation and "
+            f"{wanted['calibration']} for calibration with each class in train: there are "
+            f"{', '.join(map(str, counts))} of each class, and near-duplicates stay on one side. Give more images."
+        )
+    return indices
+
+
+def _shares(counts: NDArray[np.int64], size: int) -> list[int]:
+    """Whole numbers in the proportions of `counts` with the sum `size`; the largest remainders are rounded up."""
+    exact = counts * size / counts.sum()
+    shares = np.floor(exact).astype(np.int64)
+    shares[np.argsort(shares - exact, kind="stable")[: size - shares.sum()]] += 1
+    return [int(share) for share in shares]
+
+
+def _fill(groups: list[int], sizes: NDArray[np.int64], room: int) -> tuple[list[int], list[int], int]:
+    """Take the groups that fit, in order: those taken, those left, and the room that is left."""
+    taken, left = [], []
+    for group in groups:
+        if sizes[group] <= room:
+            taken.append(group)
+            room -= int(sizes[group])
+        else:
+            left.append(group)
+    return taken, left, room
 
 
 def write_split(

@@ -7,33 +7,35 @@ from prefect import task
 
 from tasks import policies, store
 from tasks.preprocess.config import PreprocessConfig
+from tasks.preprocess.splitting import arrays_digest, channel_statistics, grouped_indices, write_split
 from tasks.values.dataset import RawDataset
+from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.splits import Splits
-from tasks.values.validation import Validation
 
 logger = logging.getLogger(__name__)
 
 
-@task(name="preprocess", **policies.cached(distributions=("numpy", "scikit-learn"), ignore=("validation",)))
-def preprocess(dataset: RawDataset, validation: Validation, config: PreprocessConfig) -> Splits:
+@task(name="preprocess", **policies.cached(distributions=("numpy",)))
+def preprocess(dataset: RawDataset, near_duplicates: NearDuplicates, config: PreprocessConfig) -> Splits:
     """Cut the dataset into train, validation, calibration and test, as memory-mapped arrays.
 
     Args:
         dataset: The dataset's value.
-        validation: The proof that the dataset may be trained on; it changes nothing in the splits.
+        near_duplicates: Of a dataset that may be trained on; they stay on one side of train, validation, calibration.
         config: Fractions and seed.
     """
-    # scikit-learn takes a second to import.
-    from tasks.preprocess.splitting import arrays_digest, channel_statistics, stratified_indices, write_split
-
     folder = store.current().fetch(dataset.artifact)
     arrays = {
         f"{split}_{kind}": np.load(folder / f"{split}_{kind}.npy", mmap_mode="r", allow_pickle=False)
         for split in ("train", "test")
         for kind in ("images", "labels")
     }
-    indices = stratified_indices(
-        np.asarray(arrays["train_labels"]), config.validation_fraction, config.calibration_fraction, config.split_seed
+    indices = grouped_indices(
+        np.asarray(arrays["train_labels"]),
+        near_duplicates.groups()[: dataset.num_train_images],
+        config.validation_fraction,
+        config.calibration_fraction,
+        config.split_seed,
     )
     with store.current().staging() as target:
         for split, chosen in indices.items():

@@ -148,12 +148,22 @@ def _log_run(
             "test_loss": result.loss,
             "test_macro_f1": result.macro_f1,
             "test_expected_calibration_error": result.expected_calibration_error,
+            **_without_near_duplicates(evaluation),
             "temperature": training.temperature,
         },
         histories=_histories(training.history),
         dataset=(splits.dataset_name, splits.artifact.digest),
         tags={**_lineage(splits, model, run), **{f"version.{key}": value for key, value in training.versions.items()}},
     )
+
+
+def _without_near_duplicates(evaluation: Evaluation) -> dict[str, float]:
+    """The accuracy on test images without near-duplicate in train, where there are such."""
+    subset = evaluation.without_near_duplicates
+    if subset is None:
+        return {}
+    name = "test_accuracy_without_near_duplicates"
+    return {name: subset.accuracy.value, f"{name}_low": subset.accuracy.low, f"{name}_high": subset.accuracy.high}
 
 
 def _histories(epochs: tuple[EpochMetrics, ...]) -> dict[str, list[float]]:

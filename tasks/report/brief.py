@@ -24,6 +24,11 @@ def markdown(contents: ReportContents, path: str) -> str:
             f"- Accuracy: **{words.percent(accuracy.value, digits)}**, "
             f"95 % interval {words.interval(accuracy, digits)}, on {words.number(num_images)} test images"
         ]
+        if (unseen := contents.evaluation.without_near_duplicates) is not None and unseen.num_images < num_images:
+            lines += [
+                f"- Without near-duplicates of train: {words.percent(unseen.accuracy.value, digits)}, "
+                f"95 % interval {words.interval(unseen.accuracy, digits)}, on {words.number(unseen.num_images)}"
+            ]
     if contents.registration is not None:
         champion = contents.registration.champion_version
         lines += [

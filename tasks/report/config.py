@@ -14,4 +14,10 @@ class ReportConfig(BaseModel):
     predictions: int = Field(
         12, ge=0, le=100, description="Test images shown with the probabilities of all classes, 0 to 100."
     )
+    near_duplicates: int = Field(
+        12,
+        ge=0,
+        le=100,
+        description="Pairs of near-duplicates shown, 0 to 100, of test and train and as many of different labels.",
+    )
     worst_mistakes: int = Field(24, ge=0, le=200, description="Confident mistakes shown, the worst first, 0 to 200.")

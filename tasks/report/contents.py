@@ -8,6 +8,7 @@ from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation
 from tasks.values.execution import STEP_NAMES, RunInfo, StepRecord, in_order
 from tasks.values.model import TrainedModel
+from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 from tasks.values.start import StartChoice
@@ -74,6 +75,11 @@ class ReportContents(BaseModel):
     def checks(self) -> tuple[Check, ...]:
         """The data checks, also of a validation that stopped the run."""
         return self.validation.checks if self.validation is not None else self.failed_checks
+
+    @property
+    def near_duplicates(self) -> NearDuplicates | None:
+        """Those of the dataset, once validate has found them."""
+        return self.validation.near_duplicates if self.validation is not None else None
 
     @property
     def unofficial(self) -> bool:

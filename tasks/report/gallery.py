@@ -89,7 +89,7 @@ class _ScoredImages:
         true, predicted = int(self.labels[index]), int(self.predictions[index])
         return Picture(
             index=index,
-            source=_data_uri(self.images[index]),
+            source=data_uri(self.images[index]),
             true_class=self.class_names[true],
             predicted_class=self.class_names[predicted],
             probabilities=dict(zip(self.class_names, self.probabilities[index].tolist(), strict=True)),
@@ -137,7 +137,8 @@ def _array(artifact: store.Reference, name: str) -> Any:
     return np.load(store.current().fetch(artifact) / name, mmap_mode="r", allow_pickle=False)
 
 
-def _data_uri(image: NDArray[np.uint8]) -> str:
+def data_uri(image: NDArray[np.uint8]) -> str:
+    """An image of shape (height, width, 3) as a PNG in a data URI."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

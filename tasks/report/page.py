@@ -20,6 +20,7 @@ from tasks.report import figures, words
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
 from tasks.report.gallery import Gallery, gallery
+from tasks.report.near_duplicates import PairGallery, pair_gallery
 from tasks.values.execution import StepName
 from tasks.values.validation import Check
 
@@ -70,6 +71,7 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
     """
     result = contents.evaluation.result if contents.evaluation is not None else None
     pictures, excuse = _pictures(contents, config)
+    pairs, pairs_excuse = _pairs(contents, config)
     return _template().render(
         contents=contents,
         run=contents.run,
@@ -80,6 +82,8 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
         matrix=_matrix(result) if result is not None else (),
         pictures=pictures,
         excuse=excuse,
+        pairs=pairs,
+        pairs_excuse=pairs_excuse,
         failed_checks=_failed_first([check for check in contents.checks if not check.passed]),
         passed_checks=[check for check in contents.checks if check.passed],
         advice=ADVICE.get(contents.stopped_at.name, DONE_IS_KEPT),
@@ -104,6 +108,17 @@ def _pictures(contents: ReportContents, config: ReportConfig) -> tuple[Gallery |
         return found, ""
     except (PipelineError, OSError, ValueError) as error:
         logger.warning("The report has no pictures: %s", error)
+        return None, str(error)
+
+
+def _pairs(contents: ReportContents, config: ReportConfig) -> tuple[PairGallery | None, str]:
+    """The near-duplicates, or why they cannot be shown."""
+    if contents.dataset is None or contents.near_duplicates is None:
+        return None, ""
+    try:
+        return pair_gallery(contents.dataset, contents.near_duplicates, config.near_duplicates), ""
+    except (PipelineError, OSError, ValueError) as error:
+        logger.warning("The report does not show near-duplicates: %s", error)
         return None, str(error)
 
 

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cnn_model.results import EvaluationResult
 from tasks.report.contents import ReportContents, RunOutcome
 from tasks.report.files import write_atomically
 from tasks.values.dataset import RawDataset
+from tasks.values.evaluation import Evaluation
 from tasks.values.execution import StepName, StepOutcome
+from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.start import StartChoice
 
 SUMMARY = "summary.json"
@@ -39,6 +40,9 @@ class DatasetSummary(_Value):
     digest: str = Field(pattern="^[0-9a-f]{64}$", description="Of the raw dataset in the store.")
     num_train_images: int = Field(ge=0)
     num_test_images: int = Field(ge=0)
+    num_test_images_in_train: int | None = Field(
+        ge=0, description="Test images that have a near-duplicate in train; null before validate has looked for them."
+    )
 
 
 class StepSummary(_Value):
@@ -62,6 +66,9 @@ class Metrics(_Value):
     """The model on the test images; shares from 0 to 1."""
 
     accuracy: Metric
+    accuracy_without_near_duplicates: Metric | None = Field(
+        description="On the test images that have no near-duplicate in train; null where all have one."
+    )
     macro_precision: Metric
     macro_recall: Metric
     macro_f1: Metric
@@ -125,13 +132,13 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
         verdict=contents.sentence,
         practice=run.practice,
         source=SourceSummary(asked=run.source, resolved=run.resolved_source),
-        dataset=_dataset(contents.dataset),
+        dataset=_dataset(contents.dataset, contents.near_duplicates),
         recipe=run.recipe,
         seed=run.seed,
         code_version=run.code_version,
         steps={step.name: StepSummary(**step.model_dump(exclude={"name"})) for step in contents.all_steps},
         starts=_starts(contents.start_choice),
-        metrics=_metrics(contents.evaluation.result) if contents.evaluation is not None else None,
+        metrics=_metrics(contents.evaluation) if contents.evaluation is not None else None,
         model_name=registration.model_name if registration is not None else None,
         model_version=registration.version if registration is not None else None,
         champion_version=registration.champion_version if registration is not None else None,
@@ -152,7 +159,7 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _dataset(dataset: RawDataset | None) -> DatasetSummary | None:
+def _dataset(dataset: RawDataset | None, near_duplicates: NearDuplicates | None) -> DatasetSummary | None:
     if dataset is None:
         return None
     return DatasetSummary(
@@ -160,6 +167,7 @@ def _dataset(dataset: RawDataset | None) -> DatasetSummary | None:
         digest=dataset.artifact.digest,
         num_train_images=dataset.num_train_images,
         num_test_images=dataset.num_test_images,
+        num_test_images_in_train=near_duplicates.num_test_images_in_train if near_duplicates is not None else None,
     )
 
 
@@ -179,9 +187,11 @@ def _starts(choice: StartChoice | None) -> tuple[StartSummary, ...]:
     )
 
 
-def _metrics(result: EvaluationResult) -> Metrics:
+def _metrics(evaluation: Evaluation) -> Metrics:
+    result, subset = evaluation.result, evaluation.without_near_duplicates
     return Metrics(
         accuracy=Metric(**result.accuracy.model_dump()),
+        accuracy_without_near_duplicates=Metric(**subset.accuracy.model_dump()) if subset is not None else None,
         macro_precision=_without_interval(result.macro_precision),
         macro_recall=_without_interval(result.macro_recall),
         macro_f1=_without_interval(result.macro_f1),

@@ -1,44 +1,62 @@
 """All checks on one raw dataset."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tasks.validate.checkpoint import run_checks
+from tasks.validate.config import ValidateConfig
+from tasks.validate.near_duplicates import Pairs, find_pairs, group
 from tasks.validate.statistics import image_table
 from tasks.validate.suite import dataset_expectations, dataset_table, image_expectations
 from tasks.values.dataset import RawDataset
 from tasks.values.validation import Check, DataValidationError
 
 
-def check_dataset(
-    dataset: RawDataset, folder: Path, max_class_imbalance: float
-) -> tuple[tuple[Check, ...], pd.DataFrame]:
-    """Describe every image and check the lot.
+@dataclass(frozen=True)
+class Findings:
+    """What was found in a dataset that may be trained on.
+
+    Attributes:
+        checks: What was expected, and what was found.
+        images: The table that the checks looked at, one row an image, train before test.
+        pairs: Near-duplicates, by their rows.
+        groups: The group of near-duplicates of each row, named by its smallest row.
+    """
+
+    checks: tuple[Check, ...]
+    images: pd.DataFrame
+    pairs: Pairs
+    groups: NDArray[np.int32]
+
+
+def check_dataset(dataset: RawDataset, folder: Path, config: ValidateConfig) -> Findings:
+    """Describe every image, look for near-duplicates, and check the lot.
 
     Args:
         dataset: The dataset's value.
         folder: Its fetched artifact.
-        max_class_imbalance: See `ValidateConfig`.
-
-    Returns:
-        The checks, and the table with one row an image that they looked at.
+        config: Bounds of the checks.
 
     Raises:
         DataValidationError: if a critical check failed; names each, with how many images.
     """
     images = pd.concat([_table(folder, split) for split in ("train", "test")], ignore_index=True)
-    figures = dataset_table(images, dataset.name)
+    pairs = find_pairs(np.concatenate([_array(folder, f"{split}_images") for split in ("train", "test")]))
+    groups = group(len(images), pairs.indices)
+    figures = dataset_table(images, dataset.name, groups)
     checks = (
         *run_checks(images, "images", image_expectations(dataset)),
-        *run_checks(figures, "dataset", dataset_expectations(max_class_imbalance)),
+        *run_checks(figures, "dataset", dataset_expectations(config)),
     )
     critical = [check for check in checks if not check.passed and check.severity == "critical"]
     if critical:
         raise DataValidationError(_message(dataset.name, critical), checks)
-    return checks, images
+    return Findings(checks, images, pairs, groups)
 
 
 def write_checks(folder: Path, checks: tuple[Check, ...], images: pd.DataFrame) -> None:
@@ -53,9 +71,12 @@ def write_checks(folder: Path, checks: tuple[Check, ...], images: pd.DataFrame) 
 
 
 def _table(folder: Path, split: str) -> pd.DataFrame:
-    images = np.load(folder / f"{split}_images.npy", mmap_mode="r", allow_pickle=False)
-    labels = np.load(folder / f"{split}_labels.npy", mmap_mode="r", allow_pickle=False)
-    return image_table(images, labels, split)
+    return image_table(_array(folder, f"{split}_images"), _array(folder, f"{split}_labels"), split)
+
+
+def _array(folder: Path, name: str) -> NDArray[np.uint8]:
+    array: NDArray[np.uint8] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def _message(dataset_name: str, critical: list[Check]) -> str:

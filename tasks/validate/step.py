@@ -7,21 +7,32 @@ from prefect import task
 from tasks import policies, store
 from tasks.validate.config import ValidateConfig
 from tasks.values.dataset import RawDataset
+from tasks.values.near_duplicates import NearDuplicates, in_train
 from tasks.values.validation import Validation
 
 logger = logging.getLogger(__name__)
 
 
-@task(name="validate", **policies.cached(distributions=("numpy", "pandas", "great-expectations")))
+@task(name="validate", **policies.cached(distributions=("numpy", "scipy", "pandas", "great-expectations")))
 def validate(dataset: RawDataset, config: ValidateConfig) -> Validation:
     """Check the raw dataset with Great Expectations; a critical failure stops the run before training."""
-    # Great Expectations takes seconds to import and belongs to this step alone.
+    # Great Expectations takes seconds to import and belongs to this step alone; SciPy takes one.
     from tasks.validate.checks import check_dataset, write_checks
+    from tasks.validate.near_duplicates import write_near_duplicates
 
-    checks, table = check_dataset(dataset, store.current().fetch(dataset.artifact), config.max_class_imbalance)
-    for check in checks:
+    findings = check_dataset(dataset, store.current().fetch(dataset.artifact), config)
+    for check in findings.checks:
         if not check.passed:
             logger.warning("%s: observed %s, expected %s", check.name, check.observed, check.expected)
+    # An artifact of their own: what is made of them does not hang on checks and their bounds.
     with store.current().staging() as folder:
-        write_checks(folder, checks, table)
-        return Validation(artifact=store.current().publish(folder), checks=checks)
+        write_near_duplicates(folder, findings.pairs, findings.groups)
+        near_duplicates = NearDuplicates(
+            artifact=store.current().publish(folder),
+            num_train_images=dataset.num_train_images,
+            num_test_images_in_train=int(in_train(findings.groups, dataset.num_train_images).sum()),
+        )
+    with store.current().staging() as folder:
+        write_checks(folder, findings.checks, findings.images)
+        artifact = store.current().publish(folder)
+    return Validation(artifact=artifact, checks=findings.checks, near_duplicates=near_duplicates)

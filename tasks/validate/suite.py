@@ -2,8 +2,8 @@
 
 Two tables are checked. `images` has one row an image (`tasks.validate.statistics`); `dataset` has one row in all, with
 figures that no single image has: how uneven the classes are, how far the channel means lie from the reference, how
-many test images stand in train as well. Expectations live in code and not in a stored suite: Great Expectations drops
-one whose class is not imported when it loads a stored suite, and only logs it.
+many test images stand in train as well, or have a near-duplicate there. Expectations live in code and not in a stored
+suite: Great Expectations drops one whose class is not imported when it loads a stored suite, and only logs it.
 
 Bounds on single images come from the 60,000 images of CIFAR-10, which all pass: contrast 4.2 to 115.0, sharpness 19 to
 16,957, at most 80.1 % black and 95.4 % white pixels.
@@ -16,10 +16,13 @@ import numpy as np
 import pandas as pd
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.row_conditions import Column
+from numpy.typing import NDArray
 
 from cnn_model.class_names import CLASS_NAMES
+from tasks.validate.config import ValidateConfig
 from tasks.validate.statistics import COLOURS, COLUMNS
 from tasks.values.dataset import RawDataset
+from tasks.values.near_duplicates import in_train
 
 CIFAR10_MEANS = (125.31, 122.95, 113.87)
 """Red, green and blue means of CIFAR-10's 50,000 training images, in levels of 0 to 255 (0.4914, 0.4822, 0.4465)."""
@@ -117,14 +120,14 @@ def image_expectations(dataset: RawDataset) -> list[NamedExpectation]:
     ]
 
 
-def dataset_expectations(max_class_imbalance: float) -> list[NamedExpectation]:
+def dataset_expectations(config: ValidateConfig) -> list[NamedExpectation]:
     """What the dataset as a whole must be like; one row, made by `dataset_table`."""
     return [
         *(
             NamedExpectation(
                 f"class balance in {split}",
-                f"each class within {max_class_imbalance:.0%} of an equal share",
-                _figure(f"imbalance_{split}", max_value=max_class_imbalance),
+                f"each class within {config.max_class_imbalance:.0%} of an equal share",
+                _figure(f"imbalance_{split}", max_value=config.max_class_imbalance),
             )
             for split in ("train", "test")
         ),
@@ -140,6 +143,17 @@ def dataset_expectations(max_class_imbalance: float) -> list[NamedExpectation]:
             _figure("contradictory_images", max_value=0),
             counts_images=True,
         ),
+        NamedExpectation(
+            "near-duplicates of train in test",
+            f"at most {config.max_test_images_in_train:.1%} of the test images",
+            _figure("share_of_test_near_train", max_value=config.max_test_images_in_train),
+        ),
+        NamedExpectation(
+            "contradictory near-duplicates in train",
+            "none: near-duplicates have equal labels",
+            _figure("contradictory_near_duplicates", max_value=0),
+            counts_images=True,
+        ),
         *(
             NamedExpectation(
                 f"mean {colour} in {split}",
@@ -152,8 +166,13 @@ def dataset_expectations(max_class_imbalance: float) -> list[NamedExpectation]:
     ]
 
 
-def dataset_table(images: pd.DataFrame, dataset_name: str) -> pd.DataFrame:
+def dataset_table(images: pd.DataFrame, dataset_name: str, groups: NDArray[np.int32]) -> pd.DataFrame:
     """Figures of the dataset as a whole, in one row.
+
+    Args:
+        images: One row an image, train before test.
+        dataset_name: As in `RawDataset`.
+        groups: The group of near-duplicates of each row, named by its smallest row.
 
     The reference of the channel means is CIFAR-10's; for practice images, which do not resemble it, their own train
     split's.
@@ -167,11 +186,16 @@ def dataset_table(images: pd.DataFrame, dataset_name: str) -> pd.DataFrame:
         for colour, shift in zip(COLOURS, table[means].mean().to_numpy() - reference, strict=True)
     }
     labels_of_image = images.groupby("digest")["label"].nunique()
+    groups_of_train = pd.Series(groups[: len(train)])
+    labels_of_group = train["label"].reset_index(drop=True).groupby(groups_of_train).nunique()
+    near_train = in_train(groups, len(train))
     row = {
         "imbalance_train": _imbalance(train["label"]),
         "imbalance_test": _imbalance(test["label"]),
         "test_images_in_train": int(test["digest"].isin(train["digest"]).sum()),
         "contradictory_images": int(images["digest"].isin(labels_of_image.index[labels_of_image > 1]).sum()),
+        "share_of_test_near_train": float(near_train.mean()) if len(near_train) else 0.0,
+        "contradictory_near_duplicates": int(groups_of_train.isin(labels_of_group.index[labels_of_group > 1]).sum()),
         **shifts,
     }
     return pd.DataFrame([row])

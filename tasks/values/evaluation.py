@@ -1,9 +1,22 @@
 """What evaluate gives."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from cnn_model.results import EvaluationResult
+from cnn_model.results import EvaluationResult, Interval
 from tasks.store import Reference
+
+
+class SubsetAccuracy(BaseModel):
+    """Accuracy on a part of the test images.
+
+    Attributes:
+        accuracy: Wilson score interval.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_images: int = Field(ge=1)
+    accuracy: Interval
 
 
 class Evaluation(BaseModel):
@@ -13,6 +26,8 @@ class Evaluation(BaseModel):
 
     Attributes:
         test_digest: The splits' `test_digest`.
+        result: On all test images.
+        without_near_duplicates: On those that have no near-duplicate in train; None where all have one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -20,3 +35,4 @@ class Evaluation(BaseModel):
     artifact: Reference
     test_digest: str
     result: EvaluationResult
+    without_near_duplicates: SubsetAccuracy | None

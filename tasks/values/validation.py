@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import PipelineError
 from tasks.store import Reference
+from tasks.values.near_duplicates import NearDuplicates
 
 Severity = Literal["critical", "warning", "info"]
 
@@ -39,6 +40,7 @@ class Validation(BaseModel):
 
     artifact: Reference
     checks: tuple[Check, ...]
+    near_duplicates: NearDuplicates
 
     @property
     def warnings(self) -> tuple[Check, ...]:

@@ -85,6 +85,12 @@ def test_the_reports_section_redraws_the_report_alone(filled_store: Path) -> Non
     assert outcomes(retrain_in(filled_store, report={"sample_images": 1})) == ran_from("register")
 
 
+def test_another_bound_of_a_check_looks_at_the_data_anew_and_trains_nothing(filled_store: Path) -> None:
+    summary = retrain_in(filled_store, validate={"max_test_images_in_train": 0.9})
+    assert outcomes(summary) == {**ran_from("register"), "validate": "ran"}
+    assert summary.outcome == "unchanged"
+
+
 @pytest.mark.parametrize(("step", "file"), [("train", "model.keras"), ("preprocess", "train_images.npy")])
 def test_a_damaged_artifact_is_made_again_and_said_so(
     filled_store: Path, step: str, file: str, caplog: pytest.LogCaptureFixture

@@ -15,7 +15,7 @@ from tasks.register.config import RegisterConfig
 from tasks.register.registration import register_model
 from tasks.registry import VERDICT_TAG, Registry
 from tasks.store import Reference, Store
-from tasks.values.evaluation import Evaluation
+from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import RunInfo
 from tasks.values.model import TrainedModel
 from tasks.values.registration import Registration
@@ -84,7 +84,12 @@ def register(
         confusion_matrix=(),
         worst_confusions=(),
     )
-    evaluation = Evaluation(artifact=artifact("probabilities"), test_digest=test_digest, result=result)
+    evaluation = Evaluation(
+        artifact=artifact("probabilities"),
+        test_digest=test_digest,
+        result=result,
+        without_near_duplicates=SubsetAccuracy(num_images=8, accuracy=Interval(value=0.4, low=0.3, high=0.6)),
+    )
     run = RunInfo(
         run_id="id",
         run_name="run",
@@ -227,6 +232,7 @@ def test_what_people_look_for_is_in_mlflow(opened_store: Store) -> None:
     run_id = register(0.5, "a").run_id
     run = Registry()._client.get_run(run_id)
     assert run.data.metrics["test_accuracy"] == 0.5
+    assert run.data.metrics["test_accuracy_without_near_duplicates"] == 0.4
     assert run.data.params["recipe"] == "fast"
     assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
     assert run.data.tags["practice_data"] == "true"

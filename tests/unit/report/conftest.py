@@ -21,16 +21,18 @@ from tasks import machine, store
 from tasks.machine import Machine
 from tasks.report.contents import ReportContents
 from tasks.values.dataset import RawDataset
-from tasks.values.evaluation import Evaluation
+from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import STEP_NAMES, RunInfo, StepOutcome, StepRecord
 from tasks.values.model import TrainedModel
 from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 from tasks.values.start import Start, StartChoice
 from tasks.values.validation import Check, Validation
+from tests.near_duplicates import publish_near_duplicates
 from tests.results import make_training_result
 
 NUM_IMAGES = 60
+NUM_TRAIN_IMAGES = 300
 NUM_MISTAKES = 6
 
 RUN = {
@@ -67,14 +69,14 @@ def promoted() -> ReportContents:
     return ReportContents(
         run=RunInfo.model_validate(RUN),
         steps=_steps("ran", "ran", "cached", "ran", "ran", "ran", "not_run"),
-        dataset=RawDataset(
-            name="cifar10",
+        dataset=_dataset(),
+        validation=Validation(
             artifact=splits.artifact,
-            class_names=CLASS_NAMES,
-            num_train_images=300,
-            num_test_images=NUM_IMAGES,
+            checks=CHECKS[:2],
+            near_duplicates=publish_near_duplicates(
+                store.current(), NUM_TRAIN_IMAGES, NUM_IMAGES, [(3, 303), (10, 20), (21, 32), (4, 307), (306, 307)]
+            ),
         ),
-        validation=Validation(artifact=splits.artifact, checks=CHECKS[:2]),
         splits=splits,
         model=TrainedModel(artifact=evaluation.artifact, result=training_result()),
         evaluation=evaluation,
@@ -165,6 +167,22 @@ def _labels() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.arange(NUM_IMAGES, dtype=np.uint8) % 10
 
 
+def _dataset() -> RawDataset:
+    rng = np.random.default_rng(1)
+    with store.current().staging() as folder:
+        for split, size in (("train", NUM_TRAIN_IMAGES), ("test", NUM_IMAGES)):
+            np.save(folder / f"{split}_images.npy", rng.integers(0, 256, (size, 32, 32, 3), dtype=np.uint8))
+            np.save(folder / f"{split}_labels.npy", np.arange(size, dtype=np.int64).astype(np.uint8) % 10)
+        artifact = store.current().publish(folder)
+    return RawDataset(
+        name="cifar10",
+        artifact=artifact,
+        class_names=CLASS_NAMES,
+        num_train_images=NUM_TRAIN_IMAGES,
+        num_test_images=NUM_IMAGES,
+    )
+
+
 def _splits() -> Splits:
     images = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 32, 32, 3), dtype=np.uint8)
     with store.current().staging() as folder:
@@ -191,7 +209,12 @@ def _evaluation() -> Evaluation:
     with store.current().staging() as folder:
         np.save(folder / "probabilities.npy", probabilities)
         artifact = store.current().publish(folder)
-    return Evaluation(artifact=artifact, test_digest="ab" * 32, result=_evaluation_result())
+    return Evaluation(
+        artifact=artifact,
+        test_digest="ab" * 32,
+        result=_evaluation_result(),
+        without_near_duplicates=SubsetAccuracy(num_images=57, accuracy=Interval(value=0.8947, low=0.7887, high=0.9508)),
+    )
 
 
 def _evaluation_result() -> EvaluationResult:

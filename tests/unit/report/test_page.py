@@ -89,6 +89,35 @@ def test_page_opens_with_the_verdict_and_the_figures(promoted: ReportContents) -
     assert "this model, new" in top
 
 
+def test_accuracy_stands_beside_that_without_near_duplicates(promoted: ReportContents) -> None:
+    top = render(promoted).split("<main")[0]
+    assert "<strong>89.5\u00a0%</strong>, 78.9 to 95.1\u00a0%, on the 57" in top
+    assert promoted.evaluation is not None
+    unseen = promoted.evaluation.without_near_duplicates
+    assert unseen is not None
+    for nothing_left_out in (None, unseen.model_copy(update={"num_images": 60})):
+        evaluation = promoted.evaluation.model_copy(update={"without_near_duplicates": nothing_left_out})
+        top = render(promoted.model_copy(update={"evaluation": evaluation})).split("<main")[0]
+        assert "near-duplicate</a> in train" not in top
+
+
+def test_page_shows_near_duplicates_side_by_side(promoted: ReportContents) -> None:
+    html = render(promoted)
+    section = html[html.index('<h2 id="near-duplicates">') :].split("</section>")[0]
+    assert "3 of 60 test images have one in train" in section
+    assert 'alt="Test image 7: horse"' in section
+    assert 'alt="Train image 4: deer"' in section
+    assert section.count('<span class="muted">') == 3
+
+
+def test_damaged_images_leave_the_rest_of_the_page(promoted: ReportContents) -> None:
+    assert promoted.dataset is not None
+    (store.current().fetch(promoted.dataset.artifact) / "train_images.npy").write_bytes(b"")
+    html = render(promoted)
+    assert "The pairs cannot be shown." in html
+    assert 'alt="Test image 5: dog' in html
+
+
 def test_page_shows_curves_matrix_pictures_and_lineage(promoted: ReportContents) -> None:
     html = render(promoted)
     assert html.count('<svg class="chart" role="img"') == 4
@@ -245,4 +274,4 @@ def test_page_without_pictures_says_why(promoted: ReportContents, caplog: pytest
 
 
 def test_page_without_any_picture_wanted(promoted: ReportContents) -> None:
-    assert "<img" not in render(promoted, sample_images=0, predictions=0, worst_mistakes=0)
+    assert "<img" not in render(promoted, sample_images=0, predictions=0, near_duplicates=0, worst_mistakes=0)

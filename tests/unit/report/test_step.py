@@ -25,6 +25,7 @@ def test_brief_gives_verdict_figures_and_place(promoted: ReportContents) -> None
     text = brief.markdown(promoted, "runs/1/report.html")
     assert "Version 3 was promoted" in text
     assert "**90.0\u00a0%**, 95 % interval 79.9 to 95.3\u00a0%, on 60 test images" in text
+    assert "Without near-duplicates of train: 89.5\u00a0%, 95 % interval 78.9 to 95.1\u00a0%, on 57" in text
     assert "cifar10-cnn, version 3" in text
     assert "runs/1/report.html" in text
 

@@ -33,6 +33,8 @@ def test_summary_of_a_promoted_run(promoted: ReportContents, tmp_path: Path) -> 
     assert summary["source"] == {"asked": "auto", "resolved": "the official archive"}
     assert summary["dataset"]["digest"] == promoted.dataset.artifact.digest
     assert summary["metrics"]["accuracy"] == {"value": 0.9, "low": 0.799, "high": 0.953}
+    assert summary["metrics"]["accuracy_without_near_duplicates"] == {"value": 0.8947, "low": 0.7887, "high": 0.9508}
+    assert summary["dataset"]["num_test_images_in_train"] == 3
     assert summary["metrics"]["loss"] == {"value": 0.41, "low": None, "high": None}
     assert (summary["model_name"], summary["model_version"], summary["champion_version"]) == ("cifar10-cnn", 3, 3)
     assert summary["report"] == "runs/1/report.html"
@@ -79,6 +81,12 @@ def test_summary_of_a_failed_run_names_the_cause(failed: Callable[..., ReportCon
     assert summary["verdict"] == "The run failed in ingest; no model was promoted."
     assert summary["steps"]["ingest"]["error"] == "The archive is cut off."
     assert summary["dataset"] is summary["metrics"] is summary["model_version"] is summary["report"] is None
+
+
+def test_summary_of_data_that_were_refused_counts_no_near_duplicates(
+    stopped_by_validation: ReportContents, tmp_path: Path
+) -> None:
+    assert written(stopped_by_validation, tmp_path)["dataset"]["num_test_images_in_train"] is None
 
 
 def test_writing_replaces_the_summary_and_leaves_nothing_beside_it(promoted: ReportContents, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tasks.store import Store
 from tasks.validate.checks import check_dataset, write_checks
+from tasks.validate.config import ValidateConfig
 from tasks.values.dataset import RawDataset
 from tasks.values.validation import Check, DataValidationError
 
@@ -30,7 +31,7 @@ def check(dataset: RawDataset, folder: Path, plant: Callable[[Arrays], None] | N
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
     try:
-        checks = check_dataset(dataset, folder, 0.2)[0]
+        checks = check_dataset(dataset, folder, ValidateConfig()).checks
     except DataValidationError as error:
         checks = error.checks
     return {item.name: item for item in checks}
@@ -39,7 +40,7 @@ def check(dataset: RawDataset, folder: Path, plant: Callable[[Arrays], None] | N
 def test_clean_data_pass_every_check(noise_dataset: RawDataset, folder: Path) -> None:
     checks = check(noise_dataset, folder)
     assert [name for name, item in checks.items() if not item.passed] == []
-    assert len(checks) == 23
+    assert len(checks) == 25
 
 
 def relabel(arrays: Arrays) -> None:
@@ -87,7 +88,7 @@ def test_a_critical_fault_stops_and_is_counted(
     if num_images is not None:
         assert found.num_images == num_images
     with pytest.raises(DataValidationError, match=name):
-        check_dataset(noise_dataset, folder, 0.2)
+        check_dataset(noise_dataset, folder, ValidateConfig())
 
 
 def blank(arrays: Arrays) -> None:
@@ -100,6 +101,15 @@ def repeat(arrays: Arrays) -> None:
 
 def contradict(arrays: Arrays) -> None:
     arrays["train_images"][11] = arrays["train_images"][22]
+
+
+def mirror_test_into_train(arrays: Arrays) -> None:
+    arrays["train_images"][:12] = np.minimum(arrays["test_images"][:12, :, ::-1], 230)
+    arrays["train_labels"][:12] = arrays["test_labels"][:12]
+
+
+def contradict_in_other_colours(arrays: Arrays) -> None:
+    arrays["train_images"][11] = arrays["train_images"][22] // 2 + 20
 
 
 def flood(arrays: Arrays) -> None:
@@ -116,6 +126,8 @@ def brighten(arrays: Arrays) -> None:
         (blank, "blank images", 1),
         (repeat, "duplicates", 2),
         (contradict, "contradictory labels", 2),
+        (mirror_test_into_train, "near-duplicates of train in test", None),
+        (contradict_in_other_colours, "contradictory near-duplicates in train", 2),
         (flood, "class balance in train", None),
         (brighten, "mean red in test", None),
     ],
@@ -147,9 +159,9 @@ def test_swapped_channels_of_photographs_are_found(folder: Path, noise_dataset: 
 
 
 def test_what_was_found_is_written_without_pickle(noise_dataset: RawDataset, folder: Path, tmp_path: Path) -> None:
-    checks, table = check_dataset(noise_dataset, folder, 0.2)
-    write_checks(tmp_path, checks, table)
+    findings = check_dataset(noise_dataset, folder, ValidateConfig())
+    write_checks(tmp_path, findings.checks, findings.images)
     with np.load(tmp_path / "statistics.npz", allow_pickle=False) as columns:
-        assert list(columns["digest"]) == list(table["digest"])
+        assert list(columns["digest"]) == list(findings.images["digest"])
         assert columns["split"][-1] == "test"
-    assert len(json.loads((tmp_path / "checks.json").read_text())) == len(checks)
+    assert len(json.loads((tmp_path / "checks.json").read_text())) == len(findings.checks)
