@@ -48,7 +48,7 @@ def check_dataset(dataset: RawDataset, folder: Path, config: ValidateConfig) -> 
     images = pd.concat([_table(folder, split) for split in ("train", "test")], ignore_index=True)
     pairs = find_pairs(np.concatenate([_array(folder, f"{split}_images") for split in ("train", "test")]))
     groups = group(len(images), pairs.indices)
-    figures = dataset_table(images, dataset.name, groups)
+    figures = dataset_table(images, dataset.name, pairs.indices, groups)
     checks = (
         *run_checks(images, "images", image_expectations(dataset)),
         *run_checks(figures, "dataset", dataset_expectations(config)),

@@ -166,12 +166,15 @@ def dataset_expectations(config: ValidateConfig) -> list[NamedExpectation]:
     ]
 
 
-def dataset_table(images: pd.DataFrame, dataset_name: str, groups: NDArray[np.int32]) -> pd.DataFrame:
+def dataset_table(
+    images: pd.DataFrame, dataset_name: str, pairs: NDArray[np.int32], groups: NDArray[np.int32]
+) -> pd.DataFrame:
     """Figures of the dataset as a whole, in one row.
 
     Args:
         images: One row an image, train before test.
         dataset_name: As in `RawDataset`.
+        pairs: Near-duplicates by their rows, shape (num_pairs, 2).
         groups: The group of near-duplicates of each row, named by its smallest row.
 
     The reference of the channel means is CIFAR-10's; for practice images, which do not resemble it, their own train
@@ -186,16 +189,16 @@ def dataset_table(images: pd.DataFrame, dataset_name: str, groups: NDArray[np.in
         for colour, shift in zip(COLOURS, table[means].mean().to_numpy() - reference, strict=True)
     }
     labels_of_image = images.groupby("digest")["label"].nunique()
-    groups_of_train = pd.Series(groups[: len(train)])
-    labels_of_group = train["label"].reset_index(drop=True).groupby(groups_of_train).nunique()
     near_train = in_train(groups, len(train))
+    labels_of_pair = images["label"].to_numpy()[pairs]
+    contradictory = (labels_of_pair[:, 0] != labels_of_pair[:, 1]) & (pairs < len(train)).all(axis=1)
     row = {
         "imbalance_train": _imbalance(train["label"]),
         "imbalance_test": _imbalance(test["label"]),
         "test_images_in_train": int(test["digest"].isin(train["digest"]).sum()),
         "contradictory_images": int(images["digest"].isin(labels_of_image.index[labels_of_image > 1]).sum()),
         "share_of_test_near_train": float(near_train.mean()) if len(near_train) else 0.0,
-        "contradictory_near_duplicates": int(groups_of_train.isin(labels_of_group.index[labels_of_group > 1]).sum()),
+        "contradictory_near_duplicates": len(np.unique(pairs[contradictory])),
         **shifts,
     }
     return pd.DataFrame([row])

@@ -16,8 +16,10 @@ from tasks import policies
 from tasks.evaluate.step import evaluate
 from tasks.ingest.step import ingest
 from tasks.preprocess.step import preprocess
+from tasks.store import Store
 from tasks.train.step import train
 from tasks.validate.step import validate
+from tests.near_duplicates import publish_near_duplicates
 
 TASKS = {task.name: task for task in (ingest, validate, preprocess, train, evaluate)}
 ROOT = Path(__file__).parents[2]
@@ -102,6 +104,16 @@ def test_another_value_in_the_recipe_at_work_retrains() -> None:
     other = recipe.model_copy(update={"batch_size": recipe.batch_size + 1})
     same, changed = (policy.compute_key(context, {"recipe": value}, {}) for value in (recipe, other))
     assert same == policy.compute_key(context, {"recipe": find("fast")}, {}) != changed
+
+
+@pytest.mark.parametrize("task", [preprocess, evaluate], ids=lambda task: str(task.name))
+def test_other_near_duplicates_split_and_score_anew(task: Any, opened_store: Store) -> None:
+    context: Any = SimpleNamespace(task=task)
+    none, again, one = (publish_near_duplicates(opened_store, 10, 5, pairs) for pairs in ([], [], [(1, 2)]))
+    first, same, other = (
+        task.cache_policy.compute_key(context, {"near_duplicates": value}, {}) for value in (none, again, one)
+    )
+    assert first == same != other
 
 
 @pytest.mark.parametrize(

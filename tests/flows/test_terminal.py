@@ -1,4 +1,4 @@
-"""What a terminal shows of a training while it goes on."""
+"""What a terminal shows of a training while it goes on, and at the end."""
 
 import io
 import re
@@ -9,6 +9,7 @@ from rich.console import Console
 
 from flows.terminal import Terminal
 from tasks.progress import Progress
+from tasks.report.summary import DatasetSummary, Metric, Metrics, SourceSummary, Summary
 
 NOTE = "loss 0.91, accuracy 0.68, 1743 images/s"
 
@@ -38,3 +39,58 @@ def test_a_training_has_one_line_that_fits(width: int, expected: str) -> None:
     line = progress_line(width)
     assert len(line) <= width
     assert re.search(expected, line)
+
+
+def closing_lines(num_test_images_in_train: int) -> list[str]:
+    """The closing lines of a run with an accuracy of 0.8, and of 0.75 on what has no near-duplicate in train."""
+    figure = Metric(value=0.8, low=0.79, high=0.81)
+    unseen = Metric(value=0.75, low=0.74, high=0.76)
+    others = ("macro_precision", "macro_recall", "macro_f1", "loss", "expected_calibration_error")
+    dataset = DatasetSummary(
+        name="cifar10",
+        digest="ab" * 32,
+        num_train_images=50_000,
+        num_test_images=10_000,
+        num_test_images_in_train=num_test_images_in_train,
+    )
+    summary = Summary(
+        format=1,
+        run_id="id",
+        run_name="run",
+        started="2026-11-21T07:01:22+00:00",
+        outcome="refused",
+        verdict="Not promoted.",
+        practice=False,
+        source=SourceSummary(asked="auto", resolved="the official archive"),
+        dataset=dataset,
+        recipe="fast",
+        seed=1,
+        code_version="abc",
+        steps={},
+        starts=(),
+        metrics=Metrics(
+            accuracy=figure,
+            accuracy_without_near_duplicates=unseen,
+            **dict.fromkeys(others, Metric(value=0.5, low=None, high=None)),
+        ),
+        model_name=None,
+        model_version=None,
+        champion_version=None,
+        report=None,
+    )
+    file = io.StringIO()
+    Terminal(Console(file=file, highlight=False, soft_wrap=True, color_system=None)).closing(summary)
+    return file.getvalue().splitlines()
+
+
+def test_accuracy_stands_above_that_without_near_duplicates() -> None:
+    assert closing_lines(1_234)[:2] == [
+        "Accuracy 80.00 %, 95 % interval 79.00 to 81.00 %",
+        "         75.00 %, 95 % interval 74.00 to 76.00 % without the 1,234 near-duplicates of train",
+    ]
+
+
+def test_where_there_are_no_near_duplicates_there_is_one_figure() -> None:
+    assert [line for line in closing_lines(0) if "interval" in line] == [
+        "Accuracy 80.00 %, 95 % interval 79.00 to 81.00 %"
+    ]
