@@ -73,15 +73,14 @@ class Pairs:
     similarity: Floats
 
 
-def find_pairs(images: Images, min_similarity: float = MIN_SIMILARITY) -> Pairs:
-    """Find the near-duplicates among images.
+def find_pairs(images: Images) -> Pairs:
+    """Find the near-duplicates among images: pairs with a similarity of `MIN_SIMILARITY` or more.
 
     An image is paired with at most five earlier ones, and one that equals an earlier image with the first such alone.
     So of many like images not each pair is listed, but all of them hang together.
 
     Args:
         images: ndarray of shape (num_images, 32, 32, 3), dtype=uint8, range [0, 255].
-        min_similarity: What a pair must reach, above 0, up to 1.
     """
     copies = _copies(images)
     with _threads() as threads:
@@ -89,7 +88,7 @@ def find_pairs(images: Images, min_similarity: float = MIN_SIMILARITY) -> Pairs:
         parts = [slice(start, start + CHUNK) for start in range(0, len(candidates), CHUNK)]
         found = threads.map(lambda part: _correlations(images, candidates[part], mirrored[part]), parts)
         similarity = np.concatenate([np.empty(0, np.float32), *found])
-    near = similarity >= min_similarity
+    near = similarity >= MIN_SIMILARITY
     indices = np.concatenate([copies, candidates[near]])
     # More digits than four would be noise.
     values = np.concatenate([np.ones(len(copies), np.float32), similarity[near].clip(max=1).round(4)])
