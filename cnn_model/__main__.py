@@ -77,6 +77,7 @@ def _evaluate(options: argparse.Namespace, emit: Emit) -> None:
         options.batch_size,
         options.device,
         options.class_names,
+        options.also,
     )
     emit({"event": "result", **result.model_dump(mode="json")})
 
@@ -140,6 +141,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--images", type=Path, required=True, help=".npy of uint8 images")
     evaluate.add_argument("--labels", type=Path, required=True, help=".npy of their labels")
     evaluate.add_argument("--output", type=Path, required=True, help="folder for probabilities and evaluation.json")
+    evaluate.add_argument(
+        "--also", type=Path, action="append", default=[], help="NAME_images.npy, for NAME_probabilities.npy; repeatable"
+    )
     evaluate.add_argument("--batch-size", type=_positive, default=500, help="images scored at once")
     evaluate.add_argument("--class-names", type=_names, default=CLASS_NAMES, help="ten names, with commas between")
     devices = _verb(verbs, "devices", _devices, "say which device would be used")

@@ -63,12 +63,7 @@ def load_split(images_file: Path, labels_file: Path) -> Split:
     Raises:
         BadDataError: if a file is missing or holds something else.
     """
-    images, labels = _load(images_file), _load(labels_file)
-    if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE:
-        raise BadDataError(
-            f"{images_file.name} holds {images.dtype} of shape {images.shape}; "
-            "expected uint8 of shape (num_images, 32, 32, 3); write it as preprocess does"
-        )
+    images, labels = load_images(images_file), _load(labels_file)
     if labels.dtype != np.uint8 or labels.shape != images.shape[:1]:
         raise BadDataError(
             f"{labels_file.name} holds {labels.dtype} of shape {labels.shape}; "
@@ -80,6 +75,21 @@ def load_split(images_file: Path, labels_file: Path) -> Split:
             "look for records that are cut in the wrong place"
         )
     return Split(images, labels)
+
+
+def load_images(images_file: Path) -> Images:
+    """Load images, memory-mapped, and check them.
+
+    Raises:
+        BadDataError: if the file is missing or holds something else.
+    """
+    images = _load(images_file)
+    if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE:
+        raise BadDataError(
+            f"{images_file.name} holds {images.dtype} of shape {images.shape}; "
+            "expected uint8 of shape (num_images, 32, 32, 3); write it as preprocess does"
+        )
+    return images
 
 
 def concatenate(splits: tuple[Split, ...]) -> Split:

@@ -7,7 +7,7 @@ import numpy as np
 
 from cnn_model import metrics
 from cnn_model.class_names import CLASS_NAMES
-from cnn_model.data import load_split
+from cnn_model.data import load_images, load_split
 from cnn_model.devices import Wanted, select
 from cnn_model.failures import BadDataError
 from cnn_model.inference import load, predict
@@ -25,6 +25,7 @@ def run(
     batch_size: int,
     wanted: Wanted,
     class_names: Sequence[str] = CLASS_NAMES,
+    also: Sequence[Path] = (),
 ) -> EvaluationResult:
     """Score a model; write `probabilities.npy` and `evaluation.json`.
 
@@ -36,6 +37,8 @@ def run(
         batch_size: Images scored at once.
         wanted: The device that scores.
         class_names: Names of the labels, in their order.
+        also: Further files `NAME_images.npy`, of whose images the probabilities are wanted and no figures; they go to
+            `NAME_probabilities.npy`.
 
     Raises:
         BadDataError: if the arrays cannot be used.
@@ -46,8 +49,12 @@ def run(
     split = load_split(images_file, labels_file)
     if len(split) == 0:
         raise BadDataError(f"{images_file} has no image; expected one or more; name the file with the test images")
-    probabilities = predict(load(model_file), split.images, batch_size)
+    model = load(model_file)
+    probabilities = predict(model, split.images, batch_size)
     np.save(output / PROBABILITIES_FILE, probabilities)
+    for file in also:
+        name = file.name.removesuffix("_images.npy")
+        np.save(output / f"{name}_{PROBABILITIES_FILE}", predict(model, load_images(file), batch_size))
     result = metrics.evaluate(probabilities, np.asarray(split.labels), class_names)
     (output / RESULT_FILE).write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return result

@@ -7,6 +7,7 @@ from cnn_model.results import EvaluationResult
 from tasks import child, machine, policies, store
 from tasks.evaluate.config import EvaluateConfig
 from tasks.values.evaluation import Evaluation
+from tasks.values.label_issues import LabelIssues
 from tasks.values.model import TrainedModel
 from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.splits import Splits
@@ -15,7 +16,7 @@ from tasks.values.splits import Splits
 @task(
     name="evaluate",
     **policies.cached(
-        distributions=("tensorflow", "keras", "numpy", "scipy", "scikit-learn"),
+        distributions=("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "cleanlab"),
         runs=("cnn_model.evaluation", *policies.BACKENDS),
     ),
 )
@@ -31,12 +32,14 @@ def evaluate(
         config: How to score.
     """
     # SciPy and scikit-learn take a second to import.
-    from tasks.evaluate.leakage import accuracy_without
+    from tasks.evaluate import label_issues
+    from tasks.evaluate.subsets import accuracy_without
 
     settings = machine.current()
     assert settings is not None, "the flow's door sets the machine"
     arrays = store.current().fetch(splits.artifact)
     with store.current().staging() as folder:
+        held_out = _held_out(model, splits)
         arguments = {
             "--model": store.current().fetch(model.artifact) / "model.keras",
             "--images": arrays / "test_images.npy",
@@ -48,14 +51,37 @@ def evaluate(
         }
         result = child.run(
             "evaluate",
-            [str(part) for pair in arguments.items() for part in pair],
+            [
+                *(str(part) for pair in arguments.items() for part in pair),
+                *(f"--also={arrays / name}_images.npy" for name in held_out),
+            ],
             timeout_seconds=config.timeout_minutes * 60,
         )
-        probabilities = np.load(folder / "probabilities.npy", allow_pickle=False)
-        labels = np.load(arrays / "test_labels.npy", allow_pickle=False)
-        return Evaluation(
+        scored = [label_issues.load(name, arrays, folder) for name in ("test", *held_out)]
+        artifact = store.current().publish(folder)
+    with store.current().staging() as folder:
+        suspects = label_issues.write(folder, scored, splits.class_names)
+        issues = LabelIssues(
             artifact=store.current().publish(folder),
-            test_digest=splits.test_digest,
-            result=EvaluationResult.model_validate(result),
-            without_near_duplicates=accuracy_without(probabilities, labels, near_duplicates.test_images_in_train()),
+            num_images=sum(len(split.labels) for split in scored),
+            num_suspects=sum(map(len, suspects.values())),
         )
+    test = scored[0]
+    return Evaluation(
+        artifact=artifact,
+        test_digest=splits.test_digest,
+        result=EvaluationResult.model_validate(result),
+        without_near_duplicates=accuracy_without(
+            test.probabilities, test.labels, near_duplicates.test_images_in_train()
+        ),
+        label_issues=issues,
+        without_label_issues=accuracy_without(
+            test.probabilities, test.labels, np.isin(np.arange(len(test.labels)), suspects["test"])
+        ),
+    )
+
+
+def _held_out(model: TrainedModel, splits: Splits) -> tuple[str, ...]:
+    """The splits beside test that the model was not trained on."""
+    trained_on_all = model.result.num_train_images > splits.num_images["train"]
+    return () if trained_on_all else ("validation", "calibration")

@@ -20,4 +20,7 @@ class ReportConfig(BaseModel):
         le=100,
         description="Pairs of near-duplicates shown, 0 to 100, of test and train and as many of different labels.",
     )
+    label_issues: int = Field(
+        16, ge=0, le=200, description="Images with a suspected label shown, the most suspicious first, 0 to 200."
+    )
     worst_mistakes: int = Field(24, ge=0, le=200, description="Confident mistakes shown, the worst first, 0 to 200.")

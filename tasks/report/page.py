@@ -20,6 +20,7 @@ from tasks.report import figures, words
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
 from tasks.report.gallery import Gallery, gallery
+from tasks.report.label_issues import SuspectPicture, suspect_pictures
 from tasks.report.near_duplicates import PairGallery, pair_gallery
 from tasks.values.execution import StepName
 from tasks.values.validation import Check
@@ -72,6 +73,7 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
     result = contents.evaluation.result if contents.evaluation is not None else None
     pictures, excuse = _pictures(contents, config)
     pairs, pairs_excuse = _pairs(contents, config)
+    suspects, suspects_excuse = _suspects(contents, config)
     return _template().render(
         contents=contents,
         run=contents.run,
@@ -84,6 +86,8 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
         excuse=excuse,
         pairs=pairs,
         pairs_excuse=pairs_excuse,
+        suspects=suspects,
+        suspects_excuse=suspects_excuse,
         failed_checks=_failed_first([check for check in contents.checks if not check.passed]),
         passed_checks=[check for check in contents.checks if check.passed],
         advice=ADVICE.get(contents.stopped_at.name, DONE_IS_KEPT),
@@ -120,6 +124,17 @@ def _pairs(contents: ReportContents, config: ReportConfig) -> tuple[PairGallery 
     except (PipelineError, OSError, ValueError) as error:
         logger.warning("The report does not show near-duplicates: %s", error)
         return None, str(error)
+
+
+def _suspects(contents: ReportContents, config: ReportConfig) -> tuple[tuple[SuspectPicture, ...], str]:
+    """Images with a suspected label, or why they cannot be shown."""
+    if contents.splits is None or contents.evaluation is None:
+        return (), ""
+    try:
+        return suspect_pictures(contents.splits, contents.evaluation.label_issues, config.label_issues), ""
+    except (PipelineError, OSError, ValueError) as error:
+        logger.warning("The report has no suspected labels: %s", error)
+        return (), str(error)
 
 
 def _charts(contents: ReportContents) -> dict[str, Markup]:

@@ -7,6 +7,7 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from tasks import policies
+from tasks.errors import PipelineError
 from tasks.report import brief
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
@@ -15,6 +16,7 @@ from tasks.report.files import write_atomically
 logger = logging.getLogger(__name__)
 
 REPORT = "report.html"
+LABEL_ISSUES = "label_issues.csv"
 
 
 @task(name="report", **policies.uncached(retries=0))
@@ -33,10 +35,20 @@ def report(contents: ReportContents, config: ReportConfig, folder: str) -> str:
 
 
 def write_report(contents: ReportContents, config: ReportConfig, folder: str) -> str:
-    """Write `report.html` into `folder`, whole or not at all, and return its path."""
+    """Write `report.html` and the list of suspected labels into `folder`, each whole or not at all.
+
+    Returns:
+        The path of the page.
+    """
     from tasks.report import page  # matplotlib, Jinja2 and Pillow: not before they are needed
 
-    return write_atomically(Path(folder).absolute() / REPORT, page.render(contents, config))
+    target = Path(folder).absolute()
+    if contents.evaluation is not None:
+        try:
+            write_atomically(target / LABEL_ISSUES, contents.evaluation.label_issues.text())
+        except PipelineError as error:
+            logger.warning("There is no list of suspected labels beside the report: %s", error)
+    return write_atomically(target / REPORT, page.render(contents, config))
 
 
 def publish_artifacts(contents: ReportContents, path: str) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.report.contents import ReportContents, RunOutcome
 from tasks.report.files import write_atomically
 from tasks.values.dataset import RawDataset
-from tasks.values.evaluation import Evaluation
+from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import StepName, StepOutcome
 from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.start import StartChoice
@@ -69,11 +69,21 @@ class Metrics(_Value):
     accuracy_without_near_duplicates: Metric | None = Field(
         description="On the test images that have no near-duplicate in train; null where all have one."
     )
+    accuracy_without_label_issues: Metric | None = Field(
+        description="On the test images whose label is not suspected to be wrong; null where all are."
+    )
     macro_precision: Metric
     macro_recall: Metric
     macro_f1: Metric
     loss: Metric = Field(description="Mean negative log-likelihood in nats.")
     expected_calibration_error: Metric
+
+
+class LabelIssuesSummary(_Value):
+    """Labels that the model speaks against."""
+
+    num_images: int = Field(ge=0, description="Images that were looked at.")
+    num_suspects: int = Field(ge=0, description="Labels among them that are probably wrong.")
 
 
 class StartSummary(_Value):
@@ -109,6 +119,7 @@ class Summary(_Value):
         description="The cold start and, where it could be made, the warm one; empty without --train.warm-start."
     )
     metrics: Metrics | None
+    label_issues: LabelIssuesSummary | None
     model_name: str | None = Field(description="In the registry.")
     model_version: int | None
     champion_version: int | None = Field(description="After this run.")
@@ -139,6 +150,7 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
         steps={step.name: StepSummary(**step.model_dump(exclude={"name"})) for step in contents.all_steps},
         starts=_starts(contents.start_choice),
         metrics=_metrics(contents.evaluation) if contents.evaluation is not None else None,
+        label_issues=_label_issues(contents.evaluation),
         model_name=registration.model_name if registration is not None else None,
         model_version=registration.version if registration is not None else None,
         champion_version=registration.champion_version if registration is not None else None,
@@ -188,16 +200,27 @@ def _starts(choice: StartChoice | None) -> tuple[StartSummary, ...]:
 
 
 def _metrics(evaluation: Evaluation) -> Metrics:
-    result, subset = evaluation.result, evaluation.without_near_duplicates
+    result = evaluation.result
     return Metrics(
         accuracy=Metric(**result.accuracy.model_dump()),
-        accuracy_without_near_duplicates=Metric(**subset.accuracy.model_dump()) if subset is not None else None,
+        accuracy_without_near_duplicates=_of_subset(evaluation.without_near_duplicates),
+        accuracy_without_label_issues=_of_subset(evaluation.without_label_issues),
         macro_precision=_without_interval(result.macro_precision),
         macro_recall=_without_interval(result.macro_recall),
         macro_f1=_without_interval(result.macro_f1),
         loss=_without_interval(result.loss),
         expected_calibration_error=_without_interval(result.expected_calibration_error),
     )
+
+
+def _of_subset(subset: SubsetAccuracy | None) -> Metric | None:
+    return Metric(**subset.accuracy.model_dump()) if subset is not None else None
+
+
+def _label_issues(evaluation: Evaluation | None) -> LabelIssuesSummary | None:
+    if evaluation is None:
+        return None
+    return LabelIssuesSummary(**evaluation.label_issues.model_dump(exclude={"artifact"}))
 
 
 def _without_interval(value: float) -> Metric:

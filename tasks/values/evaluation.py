@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cnn_model.results import EvaluationResult, Interval
 from tasks.store import Reference
+from tasks.values.label_issues import LabelIssues
 
 
 class SubsetAccuracy(BaseModel):
@@ -22,12 +23,16 @@ class SubsetAccuracy(BaseModel):
 class Evaluation(BaseModel):
     """One model's figures on the test split; it knows nothing of a champion.
 
-    The artifact holds `probabilities.npy`: shape (num_images, 10), dtype=float32, in the order of the test split.
+    The artifact holds `probabilities.npy`: shape (num_images, 10), dtype=float32, in the order of the test split; and
+    the same of validation and calibration, `NAME_probabilities.npy`, where the model was not trained on them.
 
     Attributes:
         test_digest: The splits' `test_digest`.
         result: On all test images.
         without_near_duplicates: On those that have no near-duplicate in train; None where all have one.
+        label_issues: Labels that the model speaks against.
+        without_label_issues: On those test images that have none; None where all have one. The model itself left out
+            images that it gets wrong, so this is no measure of it, but of how much wrong labels can hide.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,3 +41,5 @@ class Evaluation(BaseModel):
     test_digest: str
     result: EvaluationResult
     without_near_duplicates: SubsetAccuracy | None
+    label_issues: LabelIssues
+    without_label_issues: SubsetAccuracy | None

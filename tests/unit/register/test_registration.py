@@ -17,6 +17,7 @@ from tasks.registry import VERDICT_TAG, Registry
 from tasks.store import Reference, Store
 from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import RunInfo
+from tasks.values.label_issues import LabelIssues
 from tasks.values.model import TrainedModel
 from tasks.values.registration import Registration
 from tasks.values.splits import Splits
@@ -89,6 +90,8 @@ def register(
         test_digest=test_digest,
         result=result,
         without_near_duplicates=SubsetAccuracy(num_images=8, accuracy=Interval(value=0.4, low=0.3, high=0.6)),
+        label_issues=LabelIssues(artifact=artifact("suspects"), num_images=10, num_suspects=0),
+        without_label_issues=None,
     )
     run = RunInfo(
         run_id="id",

@@ -23,6 +23,7 @@ from tasks.report.contents import ReportContents
 from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import STEP_NAMES, RunInfo, StepOutcome, StepRecord
+from tasks.values.label_issues import COLUMNS, FILE, LabelIssues
 from tasks.values.model import TrainedModel
 from tasks.values.registration import Registration
 from tasks.values.splits import Splits
@@ -188,6 +189,7 @@ def _splits() -> Splits:
     with store.current().staging() as folder:
         np.save(folder / "test_images.npy", images)
         np.save(folder / "test_labels.npy", _labels())
+        np.save(folder / "validation_images.npy", images[:15])
         artifact = store.current().publish(folder)
     return Splits(
         artifact=artifact,
@@ -214,7 +216,22 @@ def _evaluation() -> Evaluation:
         test_digest="ab" * 32,
         result=_evaluation_result(),
         without_near_duplicates=SubsetAccuracy(num_images=57, accuracy=Interval(value=0.8947, low=0.7887, high=0.9508)),
+        label_issues=publish_label_issues(),
+        without_label_issues=SubsetAccuracy(num_images=58, accuracy=Interval(value=0.931, low=0.8357, high=0.9729)),
     )
+
+
+def publish_label_issues() -> LabelIssues:
+    """Two suspects in test, the first of them the surest mistake, and one in validation that comes between."""
+    lines = [
+        ("test", 5, "5a" * 32, "dog", "0.0100", "frog", "0.8500", ""),
+        ("validation", 2, "2b" * 32, "bird", "0.0200", "airplane", "0.7000", ""),
+        ("test", 4, "4c" * 32, "deer", "0.0300", "dog", "0.8000", ""),
+    ]
+    with store.current().staging() as folder:
+        text = "\n".join(",".join(map(str, line)) for line in (COLUMNS, *lines)) + "\n"
+        (folder / FILE).write_text(text)
+        return LabelIssues(artifact=store.current().publish(folder), num_images=90, num_suspects=len(lines))
 
 
 def _evaluation_result() -> EvaluationResult:

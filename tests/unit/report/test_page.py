@@ -101,6 +101,15 @@ def test_accuracy_stands_beside_that_without_near_duplicates(promoted: ReportCon
         assert "near-duplicate</a> in train" not in top
 
 
+def test_page_shows_suspected_labels_in_their_order(promoted: ReportContents) -> None:
+    html = render(promoted)
+    assert "3 of 90 labels are suspected to be wrong" in html
+    assert "On the 58 test images with a trusted label the accuracy is 93" in html
+    alts = ["Test image 5: labelled dog", "Validation image 2: labelled bird", "Test image 4: labelled deer"]
+    places = [html.index(f'alt="{alt}"') for alt in alts]
+    assert places == sorted(places)
+
+
 def test_page_shows_near_duplicates_side_by_side(promoted: ReportContents) -> None:
     html = render(promoted)
     section = html[html.index('<h2 id="near-duplicates">') :].split("</section>")[0]
@@ -274,4 +283,6 @@ def test_page_without_pictures_says_why(promoted: ReportContents, caplog: pytest
 
 
 def test_page_without_any_picture_wanted(promoted: ReportContents) -> None:
-    assert "<img" not in render(promoted, sample_images=0, predictions=0, near_duplicates=0, worst_mistakes=0)
+    assert "<img" not in render(
+        promoted, sample_images=0, predictions=0, near_duplicates=0, label_issues=0, worst_mistakes=0
+    )

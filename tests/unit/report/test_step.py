@@ -12,7 +12,9 @@ def test_report_is_written_whole_into_the_folder(promoted: ReportContents, tmp_p
     path = step.write_report(promoted, ReportConfig(), str(tmp_path / "runs" / "1"))
     assert path == str(tmp_path / "runs" / "1" / "report.html")
     assert Path(path).read_text("utf-8").endswith("</html>")
-    assert [file.name for file in Path(path).parent.iterdir()] == ["report.html"]
+    assert sorted(file.name for file in Path(path).parent.iterdir()) == ["label_issues.csv", "report.html"]
+    assert promoted.evaluation is not None
+    assert (Path(path).parent / "label_issues.csv").read_text() == promoted.evaluation.label_issues.text()
 
 
 def test_importing_the_step_loads_no_drawing_library() -> None:

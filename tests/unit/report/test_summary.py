@@ -33,6 +33,8 @@ def test_summary_of_a_promoted_run(promoted: ReportContents, tmp_path: Path) -> 
     assert summary["source"] == {"asked": "auto", "resolved": "the official archive"}
     assert summary["dataset"]["digest"] == promoted.dataset.artifact.digest
     assert summary["metrics"]["accuracy"] == {"value": 0.9, "low": 0.799, "high": 0.953}
+    assert summary["label_issues"] == {"num_images": 90, "num_suspects": 3}
+    assert summary["metrics"]["accuracy_without_label_issues"] == {"value": 0.931, "low": 0.8357, "high": 0.9729}
     assert summary["metrics"]["accuracy_without_near_duplicates"] == {"value": 0.8947, "low": 0.7887, "high": 0.9508}
     assert summary["dataset"]["num_test_images_in_train"] == 3
     assert summary["metrics"]["loss"] == {"value": 0.41, "low": None, "high": None}

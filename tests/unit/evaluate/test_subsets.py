@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.evaluate.leakage import accuracy_without
+from tasks.evaluate.subsets import accuracy_without
 
 LABELS = np.arange(10, dtype=np.uint8)
 

@@ -1,4 +1,4 @@
-"""Accuracy on those test images that the model has not seen, or all but seen, in training."""
+"""Accuracy on a part of the test images."""
 
 import numpy as np
 from numpy.typing import NDArray

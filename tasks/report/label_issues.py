@@ -1,0 +1,41 @@
+"""Suspected labels for the report: the images, what they are labelled and what the model sees."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks import store
+from tasks.report.gallery import data_uri
+from tasks.values.label_issues import LabelIssues, Suspect
+from tasks.values.splits import Splits
+
+
+@dataclass(frozen=True)
+class SuspectPicture:
+    """One image with a suspected label; its source is a PNG in a data URI."""
+
+    suspect: Suspect
+    source: str
+
+
+def suspect_pictures(splits: Splits, issues: LabelIssues, num_pictures: int) -> tuple[SuspectPicture, ...]:
+    """The most suspicious ones, in their order.
+
+    Args:
+        splits: The images.
+        issues: Theirs.
+        num_pictures: How many at most.
+
+    Raises:
+        StoreError: if an artifact is missing or damaged.
+    """
+    folder = store.current().fetch(splits.artifact)
+    return tuple(
+        SuspectPicture(
+            suspect,
+            data_uri(
+                np.load(folder / f"{suspect.split}_images.npy", mmap_mode="r", allow_pickle=False)[int(suspect.position)]
+            ),
+        )
+        for suspect in issues.read()[:num_pictures]
+    )
