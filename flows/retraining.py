@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from prefect import flow, runtime
 
-from flows import embedded, observer, options, starts
+from flows import embedded, intake, observer, options, starts
 from flows.execution import StepFailedError, one_line
 from flows.logs import logs_sent_to_dashboard, show_logs_of_steps
 from flows.run import Run
@@ -99,8 +99,10 @@ def retrain(
             steps.attempt("train", preflight.check)
             found = steps.attempt("ingest", sources.resolve, source, ingest, os.environ)
             run.begin(found)
-            dataset = steps.run(ingest_step, found, ingest)
-            validation = steps.run(validate_step, dataset, validate)
+            with intake.opened(steps, found, ingest) as arrivals:
+                dataset = steps.run(ingest_step, found, ingest, arrivals)
+                validation = steps.run(validate_step, dataset, validate)
+                dataset = run.settle(arrivals, dataset, validation, validate)
             splits = steps.run(preprocess_step, dataset, validation.near_duplicates, preprocess)
             model = steps.run(train_step, splits, recipe, seed, train)
             if train.warm_start:
@@ -116,6 +118,7 @@ def main(arguments: Sequence[str]) -> int:
         chosen = options.parse(arguments)
         settings = chosen.machine(os.environ)
         sources.check(chosen.source, os.environ)
+        intake.check(chosen.ingest)
     except ConfigurationError as error:
         options.exit_with_usage_error(error)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: with the trainer and the server

@@ -10,19 +10,23 @@ from importlib.metadata import version
 from prefect import runtime
 from pydantic import BaseModel
 
-from flows import observer
+from flows import intake, observer
 from flows.execution import StepFailedError, Steps, one_line
 from flows.lineage import code_version
 from tasks import store
+from tasks.ingest.drops import Arrivals
 from tasks.ingest.sources import Source
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
 from tasks.report.step import report as report_step
 from tasks.report.summary import Summary, build_summary, write_summary
+from tasks.validate.config import ValidateConfig
+from tasks.values.dataset import RawDataset
+from tasks.values.drops import DropOutcomes
 from tasks.values.execution import RunInfo
 from tasks.values.model import TrainedModel
 from tasks.values.start import StartChoice
-from tasks.values.validation import DataValidationError
+from tasks.values.validation import DataValidationError, Validation
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +46,13 @@ class Run:
         info: What identifies the run; complete after `begin`.
         steps: Runs and records the steps.
         start_choice: Which of a cold and a warm start goes on; None where no warm start was asked for.
+        drops: What became of each labelled drop; None until they are settled, and where no folder is configured.
         summary: What became of it; set when `reported` ends.
     """
 
     summary: Summary
     start_choice: StartChoice | None = None
+    drops: DropOutcomes | None = None
 
     def __init__(self, source: str, recipe: str, seed: int, sections: Mapping[str, BaseModel]) -> None:
         self._observer = observer.current()
@@ -69,6 +75,23 @@ class Run:
         practice = found.kind == "synthetic"
         self.info = self.info.model_copy(update={"resolved_source": _in_words(found), "practice": practice})
         self._observer.run_started(self.info, None if found.fallback_reason is None else _fallback(found))
+
+    def settle(
+        self, arrivals: Arrivals, dataset: RawDataset, validation: Validation, config: ValidateConfig
+    ) -> RawDataset:
+        """The drops are judged: take the good ones and move the bad ones aside; the dataset that goes on.
+
+        Raises:
+            StepFailedError: if one is bad and the run is to stop at it, or the folder cannot be written.
+        """
+        if arrivals.folder is None:
+            return dataset
+        settled = self.steps.attempt("validate", intake.settle, arrivals, dataset, validation, self.info.run_id, config)
+        self.drops = settled
+        self.steps.attempt("validate", intake.require_none_refused, settled)
+        accepted = dataset.with_drops({drop.digest for drop in settled.having("accepted") if drop.digest is not None})
+        self.steps.values["ingest"] = accepted
+        return accepted
 
     def go_on_with(self, choice: StartChoice) -> TrainedModel:
         """Of a cold and a warm start one is chosen: say which and why, and give its model."""
@@ -119,6 +142,7 @@ class Run:
             run=self.info,
             steps=self.steps.records,
             dataset=values.get("ingest"),
+            drops=self.drops,
             validation=values.get("validate"),
             splits=values.get("preprocess"),
             model=values.get("train") if self.start_choice is None else self.start_choice.chosen.model,

@@ -108,6 +108,8 @@ class Terminal:
                 self.say(f"         {_with_interval(unseen)} without the {num_left_out:,} near-duplicates of train")
         if summary.practice:
             self.say("Data     practice images: the figures say nothing about photographs", style="bold yellow")
+        if summary.drops:
+            self.say(f"Drops    {_drops(summary)}")
         if summary.model_name is not None:
             self.say(f"Model    {summary.model_name} version {summary.model_version}")
         for start in summary.starts:
@@ -154,6 +156,20 @@ class Terminal:
 def _with_interval(accuracy: Metric) -> str:
     low, high = (f"{100 * (bound or 0):.2f}" for bound in (accuracy.low, accuracy.high))
     return f"{100 * accuracy.value:.2f} %, 95 % interval {low} to {high} %"
+
+
+def _drops(summary: Summary) -> str:
+    """How many of each, such as "2 accepted (1,200 images), 1 quarantined: monday"."""
+    names: dict[str, list[str]] = {}
+    for drop in summary.drops:
+        names.setdefault(drop.state, []).append(drop.name)
+    return "; ".join(f"{len(found)} {state}{_detail(summary, state, found)}" for state, found in names.items())
+
+
+def _detail(summary: Summary, state: str, names: list[str]) -> str:
+    if state == "accepted" and summary.dataset is not None:
+        return f" ({summary.dataset.num_dropped_images:,} images)"
+    return ": " + ", ".join(names[:3]) + (" and more" if len(names) > 3 else "")
 
 
 def _amount(progress: StepProgress) -> str:

@@ -36,3 +36,15 @@ class IngestConfig(BaseModel):
         12_000, ge=120, le=600_000, description="Practice images, a sixth of them for testing; 120 to 600000."
     )
     synthetic_seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the practice images; 0 to 4294967295.")
+    drops: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder where labelled images are dropped, a folder a drop: a path or file:// URL; docs/drops.md.",
+    )
+    drop_min_age_minutes: float | None = Field(
+        None,
+        gt=0,
+        le=10_080,
+        description="Take a drop without _SUCCESS when nothing in it has changed for so many minutes; above 0, at most "
+        "10080.",
+    )

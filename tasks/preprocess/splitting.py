@@ -1,6 +1,7 @@
 """Cuts the published training images into splits with separate roles; the published test images stay as they are."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from tasks.errors import SourceError
 
 CHUNK_IMAGES = 4_096
+
+Part = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]
+"""Images, labels, and which of them."""
 
 
 def grouped_indices(
@@ -85,17 +89,28 @@ def _fill(groups: list[int], sizes: NDArray[np.int64], room: int) -> tuple[list[
     return taken, left, room
 
 
-def write_split(
-    target: Path, name: str, images: NDArray[np.uint8], labels: NDArray[np.uint8], indices: NDArray[np.int64]
-) -> None:
-    """Write `{name}_images.npy` and `{name}_labels.npy`, chunk by chunk, so that no split stands in memory whole."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(indices), *images.shape[1:])}
+def write_split(target: Path, name: str, parts: Sequence[Part]) -> int:
+    """Write `{name}_images.npy` and `{name}_labels.npy`, chunk by chunk, so that no split stands in memory whole.
+
+    Args:
+        target: The folder.
+        name: The split's.
+        parts: Images of shape (n, 32, 32, 3), labels of shape (n,), both uint8, and the indices of those that go in.
+
+    Returns:
+        The number of images.
+    """
+    size = sum(len(indices) for _, _, indices in parts)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (size, *parts[0][0].shape[1:])}
     # Plain writes: where the disk is full they raise, while writing into a memory-map kills the process.
     with (target / f"{name}_images.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(indices), CHUNK_IMAGES):
-            file.write(images[indices[start : start + CHUNK_IMAGES]].tobytes())
-    np.save(target / f"{name}_labels.npy", labels[indices], allow_pickle=False)
+        for images, _, indices in parts:
+            for start in range(0, len(indices), CHUNK_IMAGES):
+                file.write(images[indices[start : start + CHUNK_IMAGES]].tobytes())
+    labels = np.concatenate([labels[indices] for _, labels, indices in parts])
+    np.save(target / f"{name}_labels.npy", labels, allow_pickle=False)
+    return size
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

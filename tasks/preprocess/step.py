@@ -7,6 +7,7 @@ from prefect import task
 
 from tasks import policies, store
 from tasks.preprocess.config import PreprocessConfig
+from tasks.preprocess.dropped import parts_by_split
 from tasks.preprocess.splitting import arrays_digest, channel_statistics, grouped_indices, write_split
 from tasks.values.dataset import RawDataset
 from tasks.values.near_duplicates import NearDuplicates
@@ -20,7 +21,7 @@ def preprocess(dataset: RawDataset, near_duplicates: NearDuplicates, config: Pre
     """Cut the dataset into train, validation, calibration and test, as memory-mapped arrays.
 
     Args:
-        dataset: The dataset's value.
+        dataset: The dataset's value, with the accepted drops alone.
         near_duplicates: Of a dataset that may be trained on; they stay on one side of train, validation, calibration.
         config: Fractions and seed.
     """
@@ -37,13 +38,17 @@ def preprocess(dataset: RawDataset, near_duplicates: NearDuplicates, config: Pre
         config.calibration_fraction,
         config.split_seed,
     )
+    dropped = parts_by_split(dataset.drops, arrays["train_images"], indices, config)
     with store.current().staging() as target:
-        for split, chosen in indices.items():
-            write_split(target, split, arrays["train_images"], arrays["train_labels"], chosen)
+        sizes = {
+            split: write_split(
+                target, split, [(arrays["train_images"], arrays["train_labels"], chosen), *dropped[split]]
+            )
+            for split, chosen in indices.items()
+        }
         everything = np.arange(dataset.num_test_images)
-        write_split(target, "test", arrays["test_images"], arrays["test_labels"], everything)
+        sizes["test"] = write_split(target, "test", [(arrays["test_images"], arrays["test_labels"], everything)])
         mean, std = channel_statistics(np.load(target / "train_images.npy", mmap_mode="r", allow_pickle=False))
-        sizes = {split: len(chosen) for split, chosen in indices.items()} | {"test": dataset.num_test_images}
         logger.info("Splits: %s", ", ".join(f"{split} {size:,}" for split, size in sizes.items()))
         return Splits(
             artifact=store.current().publish(target),

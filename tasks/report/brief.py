@@ -35,6 +35,8 @@ def markdown(contents: ReportContents, path: str) -> str:
             f"- Model: {contents.registration.model_name}, version {contents.registration.version}",
             f"- Champion: {'none' if champion is None else f'version {champion}'}",
         ]
+    if contents.drops is not None and contents.drops.drops:
+        lines += [f"- Drops: {contents.drops.sentence}"]
     if contents.start_choice is not None:
         lines += [f"- Start: {contents.start_choice.sentence}"]
     lines += [f"- Recipe: {contents.run.recipe}, seed {contents.run.seed}", f"- Report: `{path}`", ""]

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from tasks.values.dataset import RawDataset
+from tasks.values.drops import DropOutcomes
 from tasks.values.evaluation import Evaluation
 from tasks.values.execution import STEP_NAMES, RunInfo, StepRecord, in_order
 from tasks.values.model import TrainedModel
@@ -22,6 +23,8 @@ class ReportContents(BaseModel):
 
     Attributes:
         steps: The steps as far as they are known, in any order; the report's own is not over when it is rendered.
+        dataset: With the accepted drops, once it is known which these are.
+        drops: What became of each labelled drop; None where no folder for them is configured.
         model: The one that goes on, where a run trained two.
         start_choice: The trainings that it was chosen from; None where no warm start was asked for.
         failed_checks: The checks of a validation that stopped the run, and so gave no `validation`.
@@ -33,6 +36,7 @@ class ReportContents(BaseModel):
     run: RunInfo
     steps: tuple[StepRecord, ...]
     dataset: RawDataset | None = None
+    drops: DropOutcomes | None = None
     validation: Validation | None = None
     splits: Splits | None = None
     model: TrainedModel | None = None

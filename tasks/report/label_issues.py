@@ -30,12 +30,9 @@ def suspect_pictures(splits: Splits, issues: LabelIssues, num_pictures: int) -> 
         StoreError: if an artifact is missing or damaged.
     """
     folder = store.current().fetch(splits.artifact)
-    return tuple(
-        SuspectPicture(
-            suspect,
-            data_uri(
-                np.load(folder / f"{suspect.split}_images.npy", mmap_mode="r", allow_pickle=False)[int(suspect.position)]
-            ),
-        )
-        for suspect in issues.read()[:num_pictures]
-    )
+
+    def picture(suspect: Suspect) -> SuspectPicture:
+        images = np.load(folder / f"{suspect.split}_images.npy", mmap_mode="r", allow_pickle=False)
+        return SuspectPicture(suspect, data_uri(images[int(suspect.position)]))
+
+    return tuple(map(picture, issues.read()[:num_pictures]))

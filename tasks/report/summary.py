@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.report.contents import ReportContents, RunOutcome
 from tasks.report.files import write_atomically
 from tasks.values.dataset import RawDataset
+from tasks.values.drops import DropOutcomes, DropState
 from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import StepName, StepOutcome
 from tasks.values.near_duplicates import NearDuplicates
@@ -37,12 +38,28 @@ class DatasetSummary(_Value):
     """The images."""
 
     name: str = Field(description="cifar10, synthetic for practice images, or unofficial-...")
-    digest: str = Field(pattern="^[0-9a-f]{64}$", description="Of the raw dataset in the store.")
-    num_train_images: int = Field(ge=0)
+    digest: str = Field(pattern="^[0-9a-f]{64}$", description="Of the base and the accepted drops.")
+    num_train_images: int = Field(ge=0, description="Of the base, before the split.")
+    num_dropped_images: int = Field(ge=0, description="Of the accepted drops, before the split.")
     num_test_images: int = Field(ge=0)
     num_test_images_in_train: int | None = Field(
         ge=0, description="Test images that have a near-duplicate in train; null before validate has looked for them."
     )
+
+
+class DropSummary(_Value):
+    """One labelled drop."""
+
+    name: str
+    state: DropState = Field(
+        description="accepted: in the dataset. quarantined, repeated: moved aside. withheld: taken before, bad now, "
+        "and left out. refused: bad, and the run stopped. waiting: for a later run."
+    )
+    reason: str = Field(description="Why, in one sentence; may be empty where it was accepted.")
+    folder: str = Field(description="Where it lies after the run.")
+    digest: str | None = Field(description="SHA-256 over its files; null where it was not read.")
+    num_images: dict[str, int] = Field(description="By class; empty where it was not read.")
+    failed_checks: tuple[str, ...] = Field(description="Names of the checks that failed, warnings among them.")
 
 
 class StepSummary(_Value):
@@ -109,6 +126,7 @@ class Summary(_Value):
     practice: bool = Field(description="True where the images are practice images.")
     source: SourceSummary
     dataset: DatasetSummary | None
+    drops: tuple[DropSummary, ...] = Field(description="Each drop that was found; empty without --ingest.drops.")
     recipe: str
     seed: int
     code_version: str
@@ -144,6 +162,7 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
         practice=run.practice,
         source=SourceSummary(asked=run.source, resolved=run.resolved_source),
         dataset=_dataset(contents.dataset, contents.near_duplicates),
+        drops=_drops(contents.drops),
         recipe=run.recipe,
         seed=run.seed,
         code_version=run.code_version,
@@ -176,10 +195,20 @@ def _dataset(dataset: RawDataset | None, near_duplicates: NearDuplicates | None)
         return None
     return DatasetSummary(
         name=dataset.name,
-        digest=dataset.artifact.digest,
+        digest=dataset.digest,
         num_train_images=dataset.num_train_images,
+        num_dropped_images=sum(drop.num_images for drop in dataset.drops),
         num_test_images=dataset.num_test_images,
         num_test_images_in_train=near_duplicates.num_test_images_in_train if near_duplicates is not None else None,
+    )
+
+
+def _drops(outcomes: DropOutcomes | None) -> tuple[DropSummary, ...]:
+    if outcomes is None:
+        return ()
+    return tuple(
+        DropSummary(**drop.model_dump(exclude={"checks"}), failed_checks=tuple(check.name for check in drop.checks))
+        for drop in outcomes.drops
     )
 
 

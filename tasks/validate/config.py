@@ -1,5 +1,7 @@
 """The section `validate`: which data may be trained on."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -19,4 +21,21 @@ class ValidateConfig(BaseModel):
         ge=0,
         le=1,
         description="Warn where more than this share of the test images has a near-duplicate in train; 0 to 1.",
+    )
+    on_bad_drop: Literal["quarantine", "fail"] = Field(
+        "quarantine",
+        description="What a bad drop does: quarantine moves it aside and the run goes on, fail stops the run.",
+    )
+    max_drop_fault_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="A drop is bad where more than this share of it is unreadable, blank, there already or labelled in "
+        "two ways, each counted alone; 0 to 1. A single published test image makes it bad in any case.",
+    )
+    max_drop_class_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="A drop of 50 images or more is bad where one class has more than this share; above 0, at most 1.",
     )

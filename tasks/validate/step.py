@@ -15,9 +15,13 @@ logger = logging.getLogger(__name__)
 
 @task(name="validate", **policies.cached(distributions=("numpy", "scipy", "pandas", "great-expectations")))
 def validate(dataset: RawDataset, config: ValidateConfig) -> Validation:
-    """Check the raw dataset with Great Expectations; a critical failure stops the run before training."""
+    """Check the raw dataset with Great Expectations; a critical failure stops the run before training.
+
+    Each of its drops is judged as well; a bad one is for the flow to act on, since a cached step moves nothing.
+    """
     # Great Expectations takes seconds to import and belongs to this step alone; SciPy takes one.
     from tasks.validate.checks import check_dataset, write_checks
+    from tasks.validate.drops import judge
     from tasks.validate.near_duplicates import write_near_duplicates
 
     findings = check_dataset(dataset, store.current().fetch(dataset.artifact), config)
@@ -35,4 +39,5 @@ def validate(dataset: RawDataset, config: ValidateConfig) -> Validation:
     with store.current().staging() as folder:
         write_checks(folder, findings.checks, findings.images)
         artifact = store.current().publish(folder)
-    return Validation(artifact=artifact, checks=findings.checks, near_duplicates=near_duplicates)
+    drops = judge(dataset, findings.images, config)
+    return Validation(artifact=artifact, checks=findings.checks, near_duplicates=near_duplicates, drops=drops)

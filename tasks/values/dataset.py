@@ -1,8 +1,13 @@
 """What ingest gives."""
 
+import hashlib
+from collections.abc import Collection
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.store import Reference
+from tasks.values.drops import Drop
 
 
 class RawDataset(BaseModel):
@@ -14,6 +19,9 @@ class RawDataset(BaseModel):
     Attributes:
         class_names: Names of the labels 0 to 9.
         name: "cifar10" for the official images, "synthetic" for practice images, "unofficial-..." for anything else.
+            It tells of the base; drops leave it as it is, and the test images too.
+        drops: Labelled images that came beside the base, in the order of their arrival; for training, never for the
+            test. Ingest names all that it read, and those that are not accepted are gone before preprocess.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,3 +31,17 @@ class RawDataset(BaseModel):
     class_names: tuple[str, ...]
     num_train_images: int
     num_test_images: int
+    drops: tuple[Drop, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that stands for the base and the drops; without drops, the base's."""
+        if not self.drops:
+            return self.artifact.digest
+        return hashlib.sha256(
+            "\n".join([self.artifact.digest, *(drop.digest for drop in self.drops)]).encode()
+        ).hexdigest()
+
+    def with_drops(self, digests: Collection[str]) -> Self:
+        """The same dataset with those of its drops alone."""
+        return self.model_copy(update={"drops": tuple(drop for drop in self.drops if drop.digest in digests)})

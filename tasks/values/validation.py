@@ -30,10 +30,49 @@ class Check(BaseModel):
     num_images: int | None = Field(None, ge=0)
 
 
+class DropCheck(Check):
+    """A check on one drop.
+
+    Attributes:
+        files: Which images broke it, at most twenty.
+    """
+
+    files: tuple[str, ...] = ()
+
+
+class DropVerdict(BaseModel):
+    """What validate thinks of one drop.
+
+    Attributes:
+        digest: The drop's.
+        num_images: By class, in the order of the labels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str
+    num_images: tuple[int, ...]
+    checks: tuple[DropCheck, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether no critical check failed."""
+        return all(check.passed or check.severity != "critical" for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[DropCheck, ...]:
+        """The checks that failed, the critical ones first."""
+        failed = [check for check in self.checks if not check.passed]
+        return tuple(sorted(failed, key=lambda check: check.severity != "critical"))
+
+
 class Validation(BaseModel):
     """The verdict on a raw dataset that may be trained on: no critical check failed.
 
     The artifact holds `statistics.npz` (a column an array, one row an image) and `checks.json`.
+
+    Attributes:
+        drops: What is to be thought of each of the dataset's drops, in their order; a bad one stops nothing here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +80,7 @@ class Validation(BaseModel):
     artifact: Reference
     checks: tuple[Check, ...]
     near_duplicates: NearDuplicates
+    drops: tuple[DropVerdict, ...] = ()
 
     @property
     def warnings(self) -> tuple[Check, ...]:

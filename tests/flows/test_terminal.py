@@ -50,6 +50,7 @@ def closing_lines(num_test_images_in_train: int) -> list[str]:
         name="cifar10",
         digest="ab" * 32,
         num_train_images=50_000,
+        num_dropped_images=0,
         num_test_images=10_000,
         num_test_images_in_train=num_test_images_in_train,
     )
@@ -63,6 +64,7 @@ def closing_lines(num_test_images_in_train: int) -> list[str]:
         practice=False,
         source=SourceSummary(asked="auto", resolved="the official archive"),
         dataset=dataset,
+        drops=(),
         recipe="fast",
         seed=1,
         code_version="abc",
@@ -71,8 +73,10 @@ def closing_lines(num_test_images_in_train: int) -> list[str]:
         metrics=Metrics(
             accuracy=figure,
             accuracy_without_near_duplicates=unseen,
+            accuracy_without_label_issues=None,
             **dict.fromkeys(others, Metric(value=0.5, low=None, high=None)),
         ),
+        label_issues=None,
         model_name=None,
         model_version=None,
         champion_version=None,

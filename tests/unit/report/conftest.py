@@ -21,6 +21,7 @@ from tasks import machine, store
 from tasks.machine import Machine
 from tasks.report.contents import ReportContents
 from tasks.values.dataset import RawDataset
+from tasks.values.drops import Drop, DropOutcome, DropOutcomes
 from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import STEP_NAMES, RunInfo, StepOutcome, StepRecord
 from tasks.values.label_issues import COLUMNS, FILE, LabelIssues
@@ -28,7 +29,7 @@ from tasks.values.model import TrainedModel
 from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 from tasks.values.start import Start, StartChoice
-from tasks.values.validation import Check, Validation
+from tasks.values.validation import Check, DropCheck, Validation
 from tests.near_duplicates import publish_near_duplicates
 from tests.results import make_training_result
 
@@ -54,6 +55,16 @@ CHECKS = (
     Check(name="Test images", severity="critical", passed=True, observed="60", expected="60"),
     Check(name="Sharpness", severity="warning", passed=False, observed="4", expected="below 3", num_images=4),
     Check(name="Overlap", severity="critical", passed=False, observed="17 images", expected="none", num_images=17),
+)
+
+BLANK = DropCheck(
+    name="blank images",
+    severity="critical",
+    passed=False,
+    observed="40 of 1,240 images",
+    expected="at least 2 levels of contrast",
+    num_images=40,
+    files=("cat/<1>.png", "dog/2.png"),
 )
 
 
@@ -105,6 +116,35 @@ def warm(promoted: ReportContents) -> ReportContents:
     choice = StartChoice(starts=(cold, other), chosen=cold, sentence="The cold start goes on.")
     records = (*promoted.steps, StepRecord(name="warm start", outcome="ran", seconds=5))
     return promoted.model_copy(update={"start_choice": choice, "steps": records})
+
+
+@pytest.fixture
+def with_drops(promoted: ReportContents) -> ReportContents:
+    """Two drops that were accepted, one that was not, one that waits."""
+    assert promoted.dataset is not None
+    counts = {name: 120 + label for label, name in enumerate(CLASS_NAMES)}
+    drops = (
+        DropOutcome(
+            name="berlin", state="accepted", reason="", folder="/d/berlin", digest="ab" * 32, num_images=counts
+        ),
+        DropOutcome(
+            name="bern",
+            state="quarantined",
+            reason="blank images: 40 of 1,240 images.",
+            folder="/d/_quarantine/bern",
+            digest="cd" * 32,
+            num_images=counts,
+            checks=(BLANK,),
+        ),
+        DropOutcome(name="basel", state="waiting", reason="It has no _SUCCESS.", folder="/d/basel"),
+    )
+    read = Drop(name="berlin", digest="ab" * 32, artifact=promoted.dataset.artifact, num_images=1245)
+    return promoted.model_copy(
+        update={
+            "drops": DropOutcomes(folder="/d", drops=drops),
+            "dataset": promoted.dataset.model_copy(update={"drops": (read,)}),
+        }
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,49 @@
+"""Makes drops as people leave them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cnn_model.class_names import CLASS_NAMES
+from tasks.ingest.drop_folder import MARKER
+from tasks.ingest.records import encode
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+def noise(num_images: int = 20, seed: int = 100) -> Arrays:
+    """Images of noise with the ten classes in turn."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (num_images, 32, 32, 3), dtype=np.uint8)
+    return images, (np.arange(num_images) % 10).astype(np.uint8)
+
+
+def complete(folder: Path) -> Path:
+    (folder / MARKER).touch()
+    return folder
+
+
+def drop_records(folder: Path, arrays: Arrays) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "batch.bin").write_bytes(encode(*arrays))
+    return complete(folder)
+
+
+def drop_pictures(folder: Path, arrays: Arrays, class_names: Sequence[str] = CLASS_NAMES, suffix: str = ".png") -> Path:
+    for number, (image, label) in enumerate(zip(*arrays, strict=True)):
+        place = folder / class_names[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number:04d}{suffix}")
+    return complete(folder)
+
+
+def drop_table(folder: Path, arrays: Arrays, class_names: Sequence[str] = CLASS_NAMES) -> Path:
+    (folder / "images").mkdir(parents=True)
+    rows = ["path,label"]
+    for number, (image, label) in enumerate(zip(*arrays, strict=True)):
+        Image.fromarray(image).save(folder / "images" / f"{number}.png")
+        rows.append(f"images/{number}.png,{class_names[label]}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return complete(folder)

@@ -1,0 +1,141 @@
+"""Labelled drops through the whole flow, on practice images."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.execution import StepFailedError
+from flows.retraining import main
+from tasks.ingest.synthetic import CLASS_NAMES
+from tasks.report.summary import Summary
+from tests.drops import drop_pictures, drop_records, drop_table, noise
+from tests.flows.conftest import SMALL, FinishedRun, retrain_in
+
+
+def run(store: Path, drops: Path, **parameters: object) -> Summary:
+    return retrain_in(store, **{"ingest": {**SMALL["ingest"], "drops": str(drops)}, **parameters})
+
+
+def states(summary: Summary) -> dict[str, str]:
+    return {drop.name: drop.state for drop in summary.drops}
+
+
+@pytest.fixture
+def drops(tmp_path: Path) -> Path:
+    """One good drop in each format, a bad one, and one that is still being written."""
+    folder = tmp_path / "drops"
+    drop_records(folder / "records", noise(40, seed=1))
+    drop_pictures(folder / "pictures", noise(40, seed=2), CLASS_NAMES)
+    drop_pictures(folder / "photographs", noise(40, seed=3), CLASS_NAMES, suffix=".jpg")
+    drop_table(folder / "table", noise(40, seed=4), CLASS_NAMES)
+    images, labels = noise(40, seed=5)
+    drop_records(folder / "blank", (images // 255, labels))
+    (drop_records(folder / "late", noise(40, seed=6)) / "_SUCCESS").unlink()
+    return folder
+
+
+def splits_of(store: Path) -> Path:
+    """The splits that were made last."""
+    return max((path.parent for path in store.rglob("validation_images.npy")), key=lambda path: path.stat().st_mtime_ns)
+
+
+@pytest.mark.timeout(600)
+def test_drops_from_their_arrival_to_the_next_run(filled_store: Path, first_run: FinishedRun, drops: Path) -> None:
+    before = splits_of(filled_store)
+    summary = run(filled_store, drops)
+    good = ("photographs", "pictures", "records", "table")
+    assert states(summary) == {**dict.fromkeys(good, "accepted"), "blank": "quarantined", "late": "waiting"}
+    assert summary.outcome in ("promoted", "refused")
+    assert summary.dataset is not None
+    assert first_run.summary.dataset is not None
+    assert summary.dataset.digest != first_run.summary.dataset.digest
+    assert (summary.dataset.num_train_images, summary.dataset.num_dropped_images) == (400, 160)
+    assert summary.drops[0].num_images == (dict.fromkeys(CLASS_NAMES, 4) if summary.drops[0].name != "late" else {})
+    reason = json.loads((drops / "_quarantine" / "blank" / "reason.json").read_text())
+    assert reason["reason"].startswith("blank images: 40 of 40 images")
+    assert summary.report is not None
+    assert "blank images: 40 of 40 images" in Path(summary.report).read_text()
+
+    after = splits_of(filled_store)
+    sizes = {}
+    for split in ("train", "validation", "calibration", "test"):
+        old, new = (np.load(folder / f"{split}_images.npy") for folder in (before, after))
+        np.testing.assert_array_equal(new[: len(old)], old)  # the base is split as before
+        assert len(new) == len(np.load(after / f"{split}_labels.npy"))
+        sizes[split] = len(new) - len(old)
+    assert sum(sizes.values()) == 160
+    assert sizes["test"] == 0
+
+    # The bad one is gone from the list; nothing else is new, and nothing is trained.
+    again = run(filled_store, drops)
+    assert again.outcome == "unchanged"
+    assert [again.steps[step].outcome for step in ("preprocess", "train", "evaluate")] == ["cached"] * 3
+    assert again.dataset == summary.dataset
+    assert states(again) == {**dict.fromkeys(good, "accepted"), "late": "waiting"}
+    third = run(filled_store, drops)
+    assert [step.outcome for step in third.steps.values()] == ["cached"] * 5 + ["ran"] * 2
+
+    # The same content again, and a drop that is complete by now.
+    shutil.copytree(drops / "records", drops / "a copy", ignore=shutil.ignore_patterns("receipt.json"))
+    (drops / "late" / "_SUCCESS").touch()
+    last = run(filled_store, drops)
+    assert states(last) == {**dict.fromkeys((*good, "late"), "accepted"), "a copy": "repeated"}
+    assert last.dataset is not None
+    assert last.dataset.num_dropped_images == 200
+
+
+def test_a_bad_drop_can_stop_the_run(filled_store: Path, drops: Path) -> None:
+    before = sorted(drops.rglob("*"))
+    with pytest.raises(
+        StepFailedError, match=r"validate failed: 1 of 6 drops .*blank: blank images: 40 of 40"
+    ) as caught:
+        run(filled_store, drops, validate={"on_bad_drop": "fail"})
+    summary = caught.value.summary
+    assert summary is not None
+    assert (summary.outcome, summary.steps["train"].outcome) == ("failed", "not_run")
+    assert states(summary)["blank"] == "refused"
+    assert [path for path in sorted(drops.rglob("*")) if not path.name.startswith(".")] == before
+    assert summary.report is not None
+    assert "refused" in Path(summary.report).read_text()
+
+
+def test_published_test_images_do_not_come_back_as_training_data(filled_store: Path, tmp_path: Path) -> None:
+    splits = splits_of(filled_store)
+    images, labels = (np.load(splits / f"test_{kind}.npy") for kind in ("images", "labels"))
+    drop_records(tmp_path / "drops" / "leak", (images[:5], labels[:5]))
+    summary = run(filled_store, tmp_path / "drops")
+    assert states(summary) == {"leak": "quarantined"}
+    assert "test images: 5 of 5 images" in summary.drops[0].reason
+    assert summary.outcome == "unchanged"
+
+
+def test_a_kill_between_the_reason_and_the_move_is_made_good(
+    filled_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, labels = noise(40)
+    drop_records(tmp_path / "drops" / "blank", (images // 255, labels))
+
+    def killed(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.ingest.drop_folder.DropFolder.quarantine", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(filled_store, tmp_path / "drops")
+    assert (tmp_path / "drops" / "blank" / "reason.json").exists()
+    summary = run(filled_store, tmp_path / "drops")
+    assert states(summary) == {"blank": "quarantined"}
+    assert summary.steps["validate"].outcome == "cached"
+    assert (tmp_path / "drops" / "_quarantine" / "blank" / "reason.json").exists()
+    assert not (tmp_path / "drops" / "blank").exists()
+
+
+def test_a_folder_that_is_not_there_is_a_wrong_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--source", "synthetic", "--store", str(tmp_path / "store"), "--ingest.drops", str(tmp_path / "drops")])
+    assert caught.value.code == 2
+    assert "--ingest.drops is" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
