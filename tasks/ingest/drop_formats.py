@@ -4,9 +4,8 @@ Knows nothing of where drops lie: it is given names and a way to read one. Names
 """
 
 import csv
-import importlib.util
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -105,13 +104,6 @@ def read(files: Sequence[str], read_file: Read, class_names: Sequence[str]) -> C
             f"files, or one table ({' or '.join(TABLES)}) with the columns {' and '.join(COLUMNS)}."
         )
     return contents
-
-
-def missing_library(files: Iterable[str]) -> str | None:
-    """What this machine lacks for reading a drop, in a sentence, which is no fault of the drop; None if nothing."""
-    if any(_suffix(name) == ".parquet" for name in files) and importlib.util.find_spec("pyarrow") is None:
-        return "It has a Parquet table, and this machine has no pyarrow. Install it, or send the table as CSV."
-    return None
 
 
 def _read_batches(contents: Contents, batches: Sequence[str], read_file: Read) -> None:

@@ -20,7 +20,7 @@ from tasks.errors import SourceError
 from tasks.ingest import drop_formats, synthetic
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.drop_folder import MARKER, RECEIPT, DropFolder, DropUnreadableError, Listing, is_plain
-from tasks.ingest.drop_formats import Contents, DropError, missing_library
+from tasks.ingest.drop_formats import Contents, DropError
 from tasks.ingest.sources import Source
 from tasks.values.drops import MAX_NAMED, Drop, DropOutcome
 
@@ -186,7 +186,7 @@ def _look(
     if receipt is not None:
         return _taken(folder, name, receipt, class_names)
     listing = folder.listing(name)
-    missing = _incomplete(listing, min_age_minutes) or missing_library(listing.sizes)
+    missing = _incomplete(listing, min_age_minutes)
     return _new(folder, name, listing) if missing is None else _waiting(folder, name, missing)
 
 

@@ -117,7 +117,6 @@ def test_a_drop_in_no_format_says_what_was_expected(files: dict[str, bytes], rea
 
 
 def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
     import pandas as pd
 
     drop = drop_table(tmp_path / "drop", noise(20))
