@@ -2,8 +2,8 @@
 
 Seed 1, trained on 45,000 images, scored on the 10,000 published test images: 0.6730. On validation images its accuracy
 was 0.678 at the third epoch and best, 0.712, at the seventh; its precision 0.771 at the second. The published run gave
-an accuracy of 0.6709 at its third epoch and a precision of 0.7655 at its second. 626 s of processor time on an AMD EPYC,
-float32, TensorFlow 2.21, Keras 3.15.1, Python 3.11. The figures of every epoch stand in the report.
+an accuracy of 0.6709 at its third epoch and a precision of 0.7655 at its second. 626 s of processor time on an AMD
+EPYC, float32, TensorFlow 2.21, Keras 3.15.1, Python 3.11. The figures of every epoch stand in the report.
 """
 
 from cnn_model.recipe import Architecture, Recipe
