@@ -99,7 +99,8 @@ def _recipes(options: argparse.Namespace, emit: Emit) -> None:
         recipe = catalogue.find(name)
         network = architectures.build(recipe.architecture, grey)
         size = f"{network.count_params():9,} parameters, {architectures.flops(network) / 1e6:6.1f} MFLOP an image"
-        sys.stdout.write(f"{name:19} {size}, {recipe.epochs:2} epochs: {catalogue.claim(name)}\n")
+        epochs = f"{recipe.epochs:2} {'epoch: ' if recipe.epochs == 1 else 'epochs:'}"
+        sys.stdout.write(f"{name:19} {size}, {epochs} {catalogue.claim(name)}\n")
 
 
 def _recipe(name_or_file: str, epochs: int | None) -> Recipe:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from flows.execution import Steps
+from tasks.errors import ConfigurationError
 from tasks.ingest import drops, settling
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.drop_folder import DropFolder
@@ -16,11 +18,13 @@ from tasks.values.validation import DataValidationError, Validation
 
 
 def check(config: IngestConfig) -> None:
-    """See, before anything starts, that the drops folder is one.
+    """See, before anything starts, that the drops folder is one and the corrections a file.
 
     Raises:
-        ConfigurationError: if it is not.
+        ConfigurationError: if they are not.
     """
+    if config.corrections is not None and not Path(config.corrections).is_file():
+        raise ConfigurationError(f"The corrections {config.corrections} are not there; expected a CSV file.")
     if config.drops is not None:
         DropFolder(config.drops)
 

@@ -24,7 +24,7 @@ from tasks import machine, store
 from tasks.errors import ConfigurationError
 from tasks.evaluate.config import EvaluateConfig
 from tasks.evaluate.step import evaluate as evaluate_step
-from tasks.ingest import sources
+from tasks.ingest import corrections, sources
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.step import ingest as ingest_step
 from tasks.preprocess.config import PreprocessConfig
@@ -99,8 +99,9 @@ def retrain(
             steps.attempt("train", preflight.check)
             found = steps.attempt("ingest", sources.resolve, source, ingest, os.environ)
             run.begin(found)
+            corrected = steps.attempt("ingest", corrections.read, ingest)
             with intake.opened(steps, found, ingest) as arrivals:
-                dataset = steps.run(ingest_step, found, ingest, arrivals)
+                dataset = steps.run(ingest_step, found, ingest, arrivals, corrected)
                 validation = steps.run(validate_step, dataset, validate)
                 dataset = run.settle(arrivals, dataset, validation, validate)
             splits = steps.run(preprocess_step, dataset, validation.near_duplicates, preprocess)

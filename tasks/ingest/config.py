@@ -41,6 +41,12 @@ class IngestConfig(BaseModel):
         min_length=1,
         description="Folder where labelled images are dropped, a folder a drop: a path or file:// URL; docs/drops.md.",
     )
+    corrections: str | None = Field(
+        None,
+        min_length=1,
+        description="CSV of labels that were put right, such as a report's label_issues.csv with its last column "
+        "filled in; for training images alone.",
+    )
     drop_min_age_minutes: float | None = Field(
         None,
         gt=0,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.errors import SourceError
-from tasks.ingest import records
+from tasks.ingest import classes, records
 from tasks.ingest.drop_images import MAX_FILE_BYTES, SUFFIXES, UnreadableImageError, decode
 from tasks.ingest.records import IMAGE_SIZE, NUM_CHANNELS, RECORD_BYTES
 from tasks.values.drops import Unreadable
@@ -204,19 +204,10 @@ def _parquet(name: str, data: bytes) -> tuple[list[str], Iterator[list[str]]]:
 
 def _label(called: str, class_names: Sequence[str], what: str) -> int:
     """A class by its name, however it is written, or by its number."""
-    wanted = _plain(called)
-    names = [_plain(name) for name in class_names]
-    if wanted in names:
-        return names.index(wanted)
-    if wanted in map(str, range(len(names))):
-        return int(wanted)
-    raise DropError(
-        f"{what} is {called!r}, which is no class; expected {', '.join(class_names)}, or 0 to {len(names) - 1}."
-    )
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace("_", " ").replace("-", " ")
+    label = classes.find(called, class_names)
+    if label is None:
+        raise DropError(f"{what} is {called!r}, which is no class; expected {classes.named(class_names)}.")
+    return label
 
 
 def _inside(path: str) -> str:

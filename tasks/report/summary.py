@@ -40,6 +40,7 @@ class DatasetSummary(_Value):
     name: str = Field(description="cifar10, synthetic for practice images, or unofficial-...")
     digest: str = Field(pattern="^[0-9a-f]{64}$", description="Of the base and the accepted drops.")
     num_train_images: int = Field(ge=0, description="Of the base, before the split.")
+    num_corrected_labels: int = Field(description="Training labels of the base that reviewers put right.")
     num_dropped_images: int = Field(ge=0, description="Of the accepted drops, before the split.")
     num_test_images: int = Field(ge=0)
     num_test_images_in_train: int | None = Field(
@@ -197,6 +198,7 @@ def _dataset(dataset: RawDataset | None, near_duplicates: NearDuplicates | None)
         name=dataset.name,
         digest=dataset.digest,
         num_train_images=dataset.num_train_images,
+        num_corrected_labels=dataset.num_corrected_labels,
         num_dropped_images=sum(drop.num_images for drop in dataset.drops),
         num_test_images=dataset.num_test_images,
         num_test_images_in_train=near_duplicates.num_test_images_in_train if near_duplicates is not None else None,

@@ -20,6 +20,7 @@ class RawDataset(BaseModel):
         class_names: Names of the labels 0 to 9.
         name: "cifar10" for the official images, "synthetic" for practice images, "unofficial-..." for anything else.
             It tells of the base; drops leave it as it is, and the test images too.
+        num_corrected_labels: Training labels of the base that reviewers put right.
         drops: Labelled images that came beside the base, in the order of their arrival; for training, never for the
             test. Ingest names all that it read, and those that are not accepted are gone before preprocess.
     """
@@ -31,6 +32,7 @@ class RawDataset(BaseModel):
     class_names: tuple[str, ...]
     num_train_images: int
     num_test_images: int
+    num_corrected_labels: int = 0
     drops: tuple[Drop, ...] = ()
 
     @property

@@ -1,5 +1,6 @@
 """The whole flow, on practice images."""
 
+import hashlib
 import json
 import logging
 import os
@@ -74,6 +75,21 @@ def test_another_seed_trains_anew_from_the_same_splits(filled_store: Path) -> No
     assert outcomes(summary) == ran_from("train")
     assert summary.model_version == 2
     assert summary.outcome in ("promoted", "refused")
+
+
+def test_a_corrected_label_is_trained_on(filled_store: Path, first_run: FinishedRun, tmp_path: Path) -> None:
+    assert first_run.summary.dataset is not None
+    digest = first_run.summary.dataset.digest
+    folder = next(path for path in (filled_store / "artifacts").rglob(digest) if path.is_dir())
+    image, label = (np.load(folder / f"train_{kind}.npy")[0] for kind in ("images", "labels"))
+    corrections = tmp_path / "corrections.csv"
+    line = f"{hashlib.sha256(image.tobytes()).hexdigest()},{(label + 1) % 10}"
+    corrections.write_text(f"image_sha256,correct_label\n{line}\n")
+    summary = retrain_in(filled_store, ingest={"synthetic_images": 480, "corrections": str(corrections)})
+    assert summary.dataset is not None
+    assert summary.dataset.num_corrected_labels == 1
+    assert summary.dataset.digest != digest
+    assert outcomes(summary) == ran_from("ingest")
 
 
 def test_the_seed_can_be_the_scheduled_date(filled_store: Path) -> None:

@@ -50,6 +50,7 @@ def closing_lines(num_test_images_in_train: int) -> list[str]:
         name="cifar10",
         digest="ab" * 32,
         num_train_images=50_000,
+        num_corrected_labels=0,
         num_dropped_images=0,
         num_test_images=10_000,
         num_test_images_in_train=num_test_images_in_train,
