@@ -8,7 +8,6 @@ as the library cleanlab has it.
 """
 
 import csv
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.values.label_issues import COLUMNS, FILE
+from tasks.values.pixels import pixel_sha256
 
 LEAST_IMAGES = 100
 """Of fewer, an average over a class says nothing."""
@@ -96,7 +96,7 @@ def _rows(suspects: Iterator[tuple[Scored, int]], class_names: Sequence[str]) ->
         yield (
             split.split,
             place,
-            hashlib.sha256(split.images[place].tobytes()).hexdigest(),
+            pixel_sha256(split.images[place]),
             class_names[label],
             f"{split.probabilities[place, label]:.4f}",
             class_names[likeliest],

@@ -4,7 +4,6 @@ The file is `label_issues.csv` of a report with its last column filled in, or an
 """
 
 import csv
-import hashlib
 import io
 import logging
 import re
@@ -19,6 +18,7 @@ from tasks.errors import ConfigurationError, SourceError
 from tasks.ingest import classes
 from tasks.ingest.config import IngestConfig
 from tasks.values.dataset import RawDataset
+from tasks.values.pixels import pixel_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,7 @@ class Corrections(BaseModel):
     """What the reviewers said. Equal corrections are equal, in whatever order and file they stand.
 
     Attributes:
-        labels: The class of each image as it was written, by the SHA-256 of the image's pixels: 3,072 bytes, row by
-            row, red, green and blue of each. In the order of these digests.
+        labels: The class of each image as it was written, by its `pixel_sha256`, and in the order of these.
         location: The file. Not serialised, so in no cache key.
     """
 
@@ -127,4 +126,4 @@ def _label(called: str, dataset: RawDataset, corrections: Corrections) -> int:
 
 def _digests(images_file: Path) -> list[str]:
     images = np.load(images_file, mmap_mode="r", allow_pickle=False)
-    return [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    return [pixel_sha256(image) for image in images]

@@ -10,6 +10,7 @@ from tasks import store
 from tasks.preprocess.config import PreprocessConfig
 from tasks.preprocess.splitting import Part
 from tasks.values.drops import Drop
+from tasks.values.pixels import pixel_sha256
 
 KINDS = ("images", "labels")
 _STEPS = 2**64
@@ -33,7 +34,7 @@ def parts_by_split(
     if not drops:
         return parts
     split_of_base = {
-        pixel_digest(base_images[index]): split for split, indices in base_indices.items() for index in indices
+        pixel_sha256(base_images[index]): split for split, indices in base_indices.items() for index in indices
     }
     for drop in drops:
         folder = store.current().fetch(drop.artifact)
@@ -53,7 +54,7 @@ def split_of_images(
     validation_fraction: float,
     calibration_fraction: float,
     seed: int,
-    split_of_base: Mapping[bytes, str],
+    split_of_base: Mapping[str, str],
 ) -> list[str]:
     """The split of each image, by its pixels and the seed alone: other drops change nothing, equal images go together.
 
@@ -62,15 +63,15 @@ def split_of_images(
         validation_fraction: Share of the images, 0 to 1.
         calibration_fraction: Share of the images, 0 to 1.
         seed: Seed of the choice.
-        split_of_base: The split of each training image of the base, by its `pixel_digest`: a copy goes with it.
+        split_of_base: The split of each training image of the base, by its `pixel_sha256`: a copy goes with it.
 
     Returns:
         train, validation or calibration for each.
     """
     chosen: list[str] = []
     for image in images:
-        pixels = pixel_digest(image)
-        drawn = int.from_bytes(hashlib.sha256(f"{seed} ".encode() + pixels).digest()[:8], "big") / _STEPS
+        pixels = pixel_sha256(image)
+        drawn = int.from_bytes(hashlib.sha256(f"{seed} ".encode() + bytes.fromhex(pixels)).digest()[:8], "big") / _STEPS
         if drawn < validation_fraction:
             split = "validation"
         elif drawn < validation_fraction + calibration_fraction:
@@ -79,8 +80,3 @@ def split_of_images(
             split = "train"
         chosen.append(split_of_base.get(pixels, split))
     return chosen
-
-
-def pixel_digest(image: NDArray[np.uint8]) -> bytes:
-    """SHA-256 over the pixels of one image."""
-    return hashlib.sha256(image.tobytes()).digest()

@@ -73,9 +73,9 @@ class _ScoredImages:
     """
 
     def __init__(self, splits: Splits, evaluation: Evaluation) -> None:
-        self.images: NDArray[np.uint8] = _array(splits.artifact, "test_images.npy")  # (num_images, 32, 32, 3)
-        self.labels: NDArray[np.int64] = _array(splits.artifact, "test_labels.npy").astype(np.int64)
-        self.probabilities: NDArray[np.float32] = _array(evaluation.artifact, "probabilities.npy")  # (num_images, 10)
+        self.images: NDArray[np.uint8] = array(splits.artifact, "test_images.npy")  # (num_images, 32, 32, 3)
+        self.labels: NDArray[np.int64] = array(splits.artifact, "test_labels.npy").astype(np.int64)
+        self.probabilities: NDArray[np.float32] = array(evaluation.artifact, "probabilities.npy")  # (num_images, 10)
         self.class_names = tuple(metrics.class_name for metrics in evaluation.result.per_class)
         if not len(self.images) == len(self.labels) == len(self.probabilities):
             raise ValueError(
@@ -133,7 +133,12 @@ def _single(scored: _ScoredImages, num_images: int) -> list[int]:
     return [*usual, *islice(others, num_images - len(usual))]
 
 
-def _array(artifact: store.Reference, name: str) -> Any:
+def array(artifact: store.Reference, name: str) -> Any:
+    """An array of an artifact, memory-mapped.
+
+    Raises:
+        StoreError: if the artifact is missing or damaged.
+    """
     return np.load(store.current().fetch(artifact) / name, mmap_mode="r", allow_pickle=False)
 
 

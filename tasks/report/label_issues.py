@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from tasks import store
-from tasks.report.gallery import data_uri
+from tasks.report.gallery import array, data_uri
 from tasks.values.label_issues import LabelIssues, Suspect
 from tasks.values.splits import Splits
 
@@ -29,10 +26,9 @@ def suspect_pictures(splits: Splits, issues: LabelIssues, num_pictures: int) -> 
     Raises:
         StoreError: if an artifact is missing or damaged.
     """
-    folder = store.current().fetch(splits.artifact)
 
     def picture(suspect: Suspect) -> SuspectPicture:
-        images = np.load(folder / f"{suspect.split}_images.npy", mmap_mode="r", allow_pickle=False)
+        images = array(splits.artifact, f"{suspect.split}_images.npy")
         return SuspectPicture(suspect, data_uri(images[int(suspect.position)]))
 
     return tuple(map(picture, issues.read()[:num_pictures]))

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import store
-from tasks.report.gallery import data_uri
+from tasks.report.gallery import array, data_uri
 from tasks.values.dataset import RawDataset
 from tasks.values.near_duplicates import NearDuplicates
 
@@ -69,7 +68,7 @@ def pair_gallery(dataset: RawDataset, near_duplicates: NearDuplicates, num_pairs
         StoreError: if an artifact is missing or damaged.
     """
     pairs, similarity = near_duplicates.pairs()
-    labels = np.concatenate([_array(dataset, "train_labels"), _array(dataset, "test_labels")])
+    labels = np.concatenate([array(dataset.artifact, f"{split}_labels.npy") for split in ("train", "test")])
     num_members_in_test = (pairs >= near_duplicates.num_train_images).sum(axis=1)
     within_train = num_members_in_test == 0
     differ = labels[pairs[:, 0]] != labels[pairs[:, 1]]
@@ -81,7 +80,10 @@ def pair_gallery(dataset: RawDataset, near_duplicates: NearDuplicates, num_pairs
         in_train = index < near_duplicates.num_train_images
         split, place = ("train", index) if in_train else ("test", index - near_duplicates.num_train_images)
         return Member(
-            split, place, dataset.class_names[labels[index]], data_uri(_array(dataset, f"{split}_images")[place])
+            split,
+            place,
+            dataset.class_names[labels[index]],
+            data_uri(array(dataset.artifact, f"{split}_images.npy")[place]),
         )
 
     def shown(rows: NDArray[np.int64]) -> tuple[Pair, ...]:
@@ -99,10 +101,3 @@ def pair_gallery(dataset: RawDataset, near_duplicates: NearDuplicates, num_pairs
         num_within_train=int(within_train.sum()),
         num_test_images_in_train=near_duplicates.num_test_images_in_train,
     )
-
-
-def _array(dataset: RawDataset, name: str) -> NDArray[np.uint8]:
-    array: NDArray[np.uint8] = np.load(
-        store.current().fetch(dataset.artifact) / f"{name}.npy", mmap_mode="r", allow_pickle=False
-    )
-    return array

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -26,6 +27,8 @@ from tasks.values.execution import StepName
 from tasks.values.validation import Check
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FOLDER = Path(__file__).parent
 
@@ -71,9 +74,9 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
     Where the images cannot be read, the page says so in their place.
     """
     result = contents.evaluation.result if contents.evaluation is not None else None
-    pictures, excuse = _pictures(contents, config)
-    pairs, pairs_excuse = _pairs(contents, config)
-    suspects, suspects_excuse = _suspects(contents, config)
+    pictures, excuse = _shown("pictures", lambda: _pictures(contents, config))
+    pairs, pairs_excuse = _shown("near-duplicates", lambda: _pairs(contents, config))
+    suspects, suspects_excuse = _shown("suspected labels", lambda: _suspects(contents, config))
     return _template().render(
         contents=contents,
         run=contents.run,
@@ -97,44 +100,37 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
     )
 
 
-def _pictures(contents: ReportContents, config: ReportConfig) -> tuple[Gallery | None, str]:
-    """The pictures, or why there are none; no fault of theirs costs a run its report."""
-    if contents.splits is None or contents.evaluation is None:
-        return None, ""
+def _shown(name: str, read: Callable[[], T | None]) -> tuple[T | None, str]:
+    """What is read, or why it cannot be shown; no fault of theirs costs a run its report."""
     try:
-        found = gallery(
-            contents.splits,
-            contents.evaluation,
-            num_sample=config.sample_images,
-            num_predictions=config.predictions,
-            num_mistakes=config.worst_mistakes,
-        )
-        return found, ""
+        return read(), ""
     except (PipelineError, OSError, ValueError) as error:
-        logger.warning("The report has no pictures: %s", error)
+        logger.warning("The report has no %s: %s", name, error)
         return None, str(error)
 
 
-def _pairs(contents: ReportContents, config: ReportConfig) -> tuple[PairGallery | None, str]:
-    """The near-duplicates, or why they cannot be shown."""
+def _pictures(contents: ReportContents, config: ReportConfig) -> Gallery | None:
+    if contents.splits is None or contents.evaluation is None:
+        return None
+    return gallery(
+        contents.splits,
+        contents.evaluation,
+        num_sample=config.sample_images,
+        num_predictions=config.predictions,
+        num_mistakes=config.worst_mistakes,
+    )
+
+
+def _pairs(contents: ReportContents, config: ReportConfig) -> PairGallery | None:
     if contents.dataset is None or contents.near_duplicates is None:
-        return None, ""
-    try:
-        return pair_gallery(contents.dataset, contents.near_duplicates, config.near_duplicates), ""
-    except (PipelineError, OSError, ValueError) as error:
-        logger.warning("The report does not show near-duplicates: %s", error)
-        return None, str(error)
+        return None
+    return pair_gallery(contents.dataset, contents.near_duplicates, config.near_duplicates)
 
 
-def _suspects(contents: ReportContents, config: ReportConfig) -> tuple[tuple[SuspectPicture, ...], str]:
-    """Images with a suspected label, or why they cannot be shown."""
+def _suspects(contents: ReportContents, config: ReportConfig) -> tuple[SuspectPicture, ...]:
     if contents.splits is None or contents.evaluation is None:
-        return (), ""
-    try:
-        return suspect_pictures(contents.splits, contents.evaluation.label_issues, config.label_issues), ""
-    except (PipelineError, OSError, ValueError) as error:
-        logger.warning("The report has no suspected labels: %s", error)
-        return (), str(error)
+        return ()
+    return suspect_pictures(contents.splits, contents.evaluation.label_issues, config.label_issues)
 
 
 def _charts(contents: ReportContents) -> dict[str, Markup]:

@@ -9,7 +9,6 @@ NumPy and SciPy; knows nothing of checks, nor of train and test. The number of c
 result.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from tasks.values.near_duplicates import FILE
+from tasks.values.pixels import pixel_sha256
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -106,8 +106,8 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
 
 def _copies(images: Images) -> Indices:
     """Each image that equals an earlier one, after the first such; shape (num_copies, 2)."""
-    first: dict[bytes, int] = {}
-    pairs = [(first.setdefault(hashlib.sha256(image.tobytes()).digest(), i), i) for i, image in enumerate(images)]
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(pixel_sha256(image), i), i) for i, image in enumerate(images)]
     return np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.int32).reshape(-1, 2)
 
 

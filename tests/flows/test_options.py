@@ -77,7 +77,7 @@ def test_a_variable_of_another_value_is_refused(variable: str, value: str, expec
         from_environment({variable: value})
 
 
-def fields() -> list[tuple[str, str, object]]:
+def fields() -> list[tuple[str, str, BaseModel]]:
     sections: dict[str, BaseModel] = Sections().by_step()
     return [
         (f"--{step}.{name}".replace("_", "-"), name, section)
@@ -92,7 +92,7 @@ def test_help_describes_every_option_with_its_bounds(capsys: pytest.CaptureFixtu
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for option, name, section in fields():
-        field = type(section).model_fields[name]  # type: ignore[attr-defined]
+        field = type(section).model_fields[name]
         assert option in text
         description = field.description
         assert description, option

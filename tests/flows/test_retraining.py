@@ -19,6 +19,7 @@ from tasks.errors import ConfigurationError
 from tasks.ingest.records import encode
 from tasks.machine import Machine
 from tasks.report.summary import Summary
+from tasks.values.execution import StepName
 from tests.flows.conftest import FinishedRun, retrain_in
 
 STEPS = ["ingest", "validate", "preprocess", "train", "evaluate", "register", "report"]
@@ -109,7 +110,7 @@ def test_another_bound_of_a_check_looks_at_the_data_anew_and_trains_nothing(fill
 
 @pytest.mark.parametrize(("step", "file"), [("train", "model.keras"), ("preprocess", "train_images.npy")])
 def test_a_damaged_artifact_is_made_again_and_said_so(
-    filled_store: Path, step: str, file: str, caplog: pytest.LogCaptureFixture
+    filled_store: Path, step: StepName, file: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (path,) = (filled_store / "artifacts").rglob(file) if file == "model.keras" else _splits(filled_store)
     content = bytearray(path.read_bytes())
@@ -117,7 +118,7 @@ def test_a_damaged_artifact_is_made_again_and_said_so(
     path.write_bytes(content)
     with caplog.at_level(logging.WARNING, logger="tasks.store"):
         summary = retrain_in(filled_store)
-    assert summary.steps[step].outcome == "ran"  # type: ignore[index]
+    assert summary.steps[step].outcome == "ran"
     assert summary.steps["ingest"].outcome == "cached"
     # The same data and seed give the same bytes, so the champion that was damaged is whole again.
     assert (summary.outcome, summary.model_version) == ("unchanged", 1)

@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.preprocess.dropped import pixel_digest, split_of_images
+from tasks.preprocess.dropped import split_of_images
+from tasks.values.pixels import pixel_sha256
 from tests.drops import noise
 
 
-def splits(images: NDArray[np.uint8], seed: int = 0, of_base: dict[bytes, str] | None = None) -> list[str]:
+def splits(images: NDArray[np.uint8], seed: int = 0, of_base: dict[str, str] | None = None) -> list[str]:
     return split_of_images(images, 0.05, 0.1, seed, of_base or {})
 
 
@@ -30,5 +31,5 @@ def test_another_seed_splits_otherwise() -> None:
 
 def test_a_copy_of_a_base_image_goes_with_it() -> None:
     images = noise(300)[0]
-    of_base = {pixel_digest(image): "calibration" for image in images[:50]}
+    of_base = {pixel_sha256(image): "calibration" for image in images[:50]}
     assert splits(images, of_base=of_base) == ["calibration"] * 50 + splits(images)[50:]
