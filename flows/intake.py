@@ -5,13 +5,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flows.execution import Steps
+from tasks import store
 from tasks.errors import ConfigurationError
 from tasks.ingest import drops, settling
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.drop_folder import DropFolder
 from tasks.ingest.drops import Arrivals
 from tasks.ingest.sources import Source
+from tasks.ledger import Ledger, model_name
 from tasks.validate.config import ValidateConfig
+from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import DropOutcomes
 from tasks.values.validation import DataValidationError, Validation
@@ -37,12 +40,37 @@ def opened(steps: Steps, source: Source, config: IngestConfig) -> Iterator[Arriv
         yield steps.attempt("ingest", drops.find, source, config)
 
 
+def baselines(arrivals: Arrivals, dataset: RawDataset) -> Baselines:
+    """What each drop is to be like: a new one the champions' data of now, a taken one what it was compared with then.
+
+    Raises:
+        RegistryError: if the ledger cannot be read.
+    """
+    if not arrivals.drops:
+        return Baselines()
+    entries = Ledger(store.current().folder("ledger", model_name(dataset.name))).entries()
+    trained_on = [entry.dataset for entry in entries if entry.dataset is not None]
+    datasets = {champion.digest: champion for champion in trained_on}
+    # First and last, and once where they are one.
+    now = tuple(dict.fromkeys(champion.digest for champion in (*trained_on[:1], *trained_on[-1:])))
+    of_drop = {
+        drop.digest: now if drop.baselines is None else tuple(name for name in drop.baselines if name in datasets)
+        for drop in arrivals.drops
+    }
+    return Baselines(of_drop={name: digests for name, digests in of_drop.items() if digests}, datasets=datasets)
+
+
 def settle(
-    arrivals: Arrivals, dataset: RawDataset, validation: Validation, run_id: str, config: ValidateConfig
+    arrivals: Arrivals,
+    dataset: RawDataset,
+    compared: Baselines,
+    validation: Validation,
+    run_id: str,
+    config: ValidateConfig,
 ) -> DropOutcomes:
     """Take the good drops and move the bad ones aside; a bad one touches nothing where the run is to stop at it."""
     stop = config.on_bad_drop == "fail"
-    return settling.settle(arrivals, dataset, validation.drops, run_id, stop_on_bad=stop)
+    return settling.settle(arrivals, dataset, compared, validation.drops, run_id, stop_on_bad=stop)
 
 
 def require_none_refused(outcomes: DropOutcomes) -> None:

@@ -102,14 +102,15 @@ def retrain(
             corrected = steps.attempt("ingest", corrections.read, ingest)
             with intake.opened(steps, found, ingest) as arrivals:
                 dataset = steps.run(ingest_step, found, ingest, arrivals, corrected)
-                validation = steps.run(validate_step, dataset, validate)
-                dataset = run.settle(arrivals, dataset, validation, validate)
+                compared = steps.attempt("validate", intake.baselines, arrivals, dataset)
+                validation = steps.run(validate_step, dataset, compared, validate)
+                dataset = run.settle(arrivals, dataset, compared, validation, validate)
             splits = steps.run(preprocess_step, dataset, validation.near_duplicates, preprocess)
             model = steps.run(train_step, splits, recipe, seed, train)
             if train.warm_start:
                 model = run.go_on_with(starts.choose(steps, splits, recipe, seed, train, model))
             evaluation = steps.run(evaluate_step, model, splits, validation.near_duplicates, evaluate)
-            steps.run(register_step, splits, model, evaluation, run.info, register)
+            steps.run(register_step, dataset, splits, model, evaluation, run.info, register)
         return run.summary
 
 

@@ -21,6 +21,7 @@ from tasks.report.contents import ReportContents
 from tasks.report.step import report as report_step
 from tasks.report.summary import Summary, build_summary, write_summary
 from tasks.validate.config import ValidateConfig
+from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import DropOutcomes
 from tasks.values.execution import RunInfo
@@ -77,7 +78,12 @@ class Run:
         self._observer.run_started(self.info, None if found.fallback_reason is None else _fallback(found))
 
     def settle(
-        self, arrivals: Arrivals, dataset: RawDataset, validation: Validation, config: ValidateConfig
+        self,
+        arrivals: Arrivals,
+        dataset: RawDataset,
+        compared: Baselines,
+        validation: Validation,
+        config: ValidateConfig,
     ) -> RawDataset:
         """The drops are judged: take the good ones and move the bad ones aside; the dataset that goes on.
 
@@ -86,7 +92,9 @@ class Run:
         """
         if arrivals.folder is None:
             return dataset
-        settled = self.steps.attempt("validate", intake.settle, arrivals, dataset, validation, self.info.run_id, config)
+        settled = self.steps.attempt(
+            "validate", intake.settle, arrivals, dataset, compared, validation, self.info.run_id, config
+        )
         self.drops = settled
         self.steps.attempt("validate", intake.require_none_refused, settled)
         accepted = dataset.with_drops({drop.digest for drop in settled.having("accepted") if drop.digest is not None})

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.errors import RegistryError
+from tasks.values.dataset import RawDataset
 
 MODEL_NAMES = {"cifar10": "cifar10-cnn", "synthetic": "practice-cnn"}
 
@@ -34,6 +35,7 @@ class LedgerEntry(BaseModel):
         model_digest: Digest of the model's artifact in the store.
         model_sha256: SHA-256 of its `model.keras`.
         accuracy: On the test images of `test_digest`, 0 to 1.
+        dataset: What it was trained on; new drops are to be like it. None in entries of before it was recorded.
         actor: Who or what promoted.
         reason: The verdict in one sentence.
     """
@@ -51,6 +53,7 @@ class LedgerEntry(BaseModel):
     model_sha256: str
     accuracy: float = Field(ge=0, le=1)
     test_digest: str
+    dataset: RawDataset | None = None
     actor: str
     reason: str
 

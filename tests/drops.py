@@ -1,14 +1,19 @@
 """Makes drops as people leave them."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from cnn_model.class_names import CLASS_NAMES
+from tasks.ingest import synthetic
 from tasks.ingest.drop_folder import MARKER
 from tasks.ingest.records import encode
+from tasks.store import Store
+from tasks.values.drops import Drop
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -18,6 +23,14 @@ def noise(num_images: int = 20, seed: int = 100) -> Arrays:
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (num_images, 32, 32, 3), dtype=np.uint8)
     return images, (np.arange(num_images) % 10).astype(np.uint8)
+
+
+def pictures(num_images: int, seed: int) -> Arrays:
+    """Practice images that are darker than light and more red than blue, as photographs are in their own way."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(num_images) % 10).astype(np.uint8)
+    images = synthetic.draw(labels, rng) * np.array([0.8, 0.6, 0.4])
+    return images.astype(np.uint8), labels
 
 
 def complete(folder: Path) -> Path:
@@ -47,3 +60,14 @@ def drop_table(folder: Path, arrays: Arrays, class_names: Sequence[str] = CLASS_
         rows.append(f"images/{number}.png,{class_names[label]}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     return complete(folder)
+
+
+def publish_drop(target: Store, arrays: Arrays, name: str = "a", **more: Any) -> Drop:
+    """A drop in the store, as ingest puts it there."""
+    images, labels = arrays
+    with target.staging() as folder:
+        np.save(folder / "images.npy", images)
+        np.save(folder / "labels.npy", labels)
+        (folder / "names.json").write_text(json.dumps([f"{name}/{number}.png" for number in range(len(labels))]))
+        artifact = target.publish(folder)
+    return Drop(name=name, digest=artifact.digest, artifact=artifact, num_images=len(labels), **more)

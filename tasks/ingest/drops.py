@@ -37,6 +37,7 @@ class Receipt(BaseModel):
         listing: Of its files when it was taken; see `Listing.sha256`.
         digest: The drop's.
         drop: The fields of the `Drop`; only the store knows whether it still has the artifact.
+        baselines: Digests of the datasets that it was compared with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +50,7 @@ class Receipt(BaseModel):
     listing: str
     digest: str = Field(pattern="^[0-9a-f]{64}$")
     drop: dict[str, Any]
+    baselines: tuple[str, ...] = ()
 
 
 class FoundDrop(BaseModel):
@@ -60,6 +62,7 @@ class FoundDrop(BaseModel):
         listing: See `Listing.sha256`; not serialised, as is what follows.
         number: That of its receipt; None for one that is new.
         known: What the store has of it; None for one that is to be read.
+        baselines: Digests of the datasets that it was compared with when it was taken; None for one that is new.
         note: What a person should know of it, in one sentence.
     """
 
@@ -70,6 +73,7 @@ class FoundDrop(BaseModel):
     listing: str = Field("", exclude=True)
     number: int | None = Field(None, exclude=True)
     known: Drop | None = Field(None, exclude=True)
+    baselines: tuple[str, ...] | None = Field(None, exclude=True)
     note: str = Field("", exclude=True)
 
 
@@ -209,11 +213,19 @@ def _taken(folder: DropFolder, name: str, receipt: Receipt, class_names: Sequenc
                 listing=listing.sha256,
                 number=receipt.number,
                 known=known if as_now else None,
+                baselines=receipt.baselines,
             )
         if known is None:
             return _new(folder, name, listing)
     note = "Its files were altered after it was taken. What was taken is used; put new files into a new drop."
-    return FoundDrop(name=name, digest=receipt.digest, number=receipt.number, known=known, note=note)
+    return FoundDrop(
+        name=name,
+        digest=receipt.digest,
+        number=receipt.number,
+        known=known,
+        baselines=receipt.baselines,
+        note=note,
+    )
 
 
 def _new(folder: DropFolder, name: str, listing: Listing) -> FoundDrop:

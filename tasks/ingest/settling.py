@@ -21,6 +21,7 @@ from tasks.errors import StoreError
 from tasks.ingest import drop_formats
 from tasks.ingest.drop_folder import REASON, RECEIPT, DropFolder
 from tasks.ingest.drops import Arrivals, FoundDrop, Receipt
+from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import Drop, DropOutcome, DropOutcomes
 from tasks.values.validation import DropVerdict
@@ -29,13 +30,20 @@ logger = logging.getLogger(__name__)
 
 
 def settle(
-    arrivals: Arrivals, dataset: RawDataset, verdicts: Sequence[DropVerdict], run_id: str, *, stop_on_bad: bool
+    arrivals: Arrivals,
+    dataset: RawDataset,
+    baselines: Baselines,
+    verdicts: Sequence[DropVerdict],
+    run_id: str,
+    *,
+    stop_on_bad: bool,
 ) -> DropOutcomes:
     """Take the good drops, move the bad and the repeated ones aside.
 
     Args:
         arrivals: What was found.
         dataset: With every drop that was read.
+        baselines: What each was compared with; written into receipts.
         verdicts: One a drop of the dataset, in its order.
         run_id: Written into receipts and reasons.
         stop_on_bad: Touch nothing where a drop is bad: the run stops, and a person decides.
@@ -54,7 +62,8 @@ def settle(
             outcome = _outcome(folder, found, drop, verdict, dataset.class_names, stop=stop)
             if not stop and verdict.good and found.known is None:
                 number += found.number is None
-                text = _receipt(found, drop, arrivals, found.number or number, run_id)
+                compared = baselines.of_drop.get(drop.digest, ())
+                text = _receipt(found, drop, compared, arrivals, found.number or number, run_id)
                 folder.write(found.name, RECEIPT, text)
             outcomes.append(outcome)
         outcomes += arrivals.others
@@ -88,6 +97,7 @@ def _outcome(
         digest=drop.digest,
         num_images=dict(zip(class_names, verdict.num_images, strict=True)),
         checks=verdict.failed,
+        artifact=drop.artifact,
     )
     if verdict.good:
         return outcome
@@ -100,7 +110,9 @@ def _outcome(
     return outcome.model_copy(update={"state": "quarantined", "reason": reason})
 
 
-def _receipt(found: FoundDrop, drop: Drop, arrivals: Arrivals, number: int, run_id: str) -> str:
+def _receipt(
+    found: FoundDrop, drop: Drop, baselines: tuple[str, ...], arrivals: Arrivals, number: int, run_id: str
+) -> str:
     receipt = Receipt(
         format=drop_formats.FORMAT,
         number=number,
@@ -110,6 +122,7 @@ def _receipt(found: FoundDrop, drop: Drop, arrivals: Arrivals, number: int, run_
         listing=found.listing,
         digest=drop.digest,
         drop=drop.model_dump(mode="json"),
+        baselines=baselines,
     )
     return receipt.model_dump_json(indent=1) + "\n"
 

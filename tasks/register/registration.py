@@ -10,6 +10,7 @@ from tasks.ledger import Ledger, LedgerEntry, model_name
 from tasks.register.config import RegisterConfig
 from tasks.register.gate import decide
 from tasks.registry import MODEL_TAG, RULE_TAG, VERDICT_TAG, Registry
+from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation
 from tasks.values.execution import RunInfo
 from tasks.values.model import TrainedModel
@@ -18,7 +19,12 @@ from tasks.values.splits import Splits
 
 
 def register_model(
-    splits: Splits, model: TrainedModel, evaluation: Evaluation, run: RunInfo, config: RegisterConfig
+    dataset: RawDataset,
+    splits: Splits,
+    model: TrainedModel,
+    evaluation: Evaluation,
+    run: RunInfo,
+    config: RegisterConfig,
 ) -> Registration:
     """Give the model a version, decide whether it becomes champion, and promote it if so.
 
@@ -29,11 +35,17 @@ def register_model(
     name = model_name(splits.dataset_name)
     # Between looking at the champion and replacing it no other run of this store may do the same.
     with FileLock(store.current().folder("locks") / f"register-{name}.lock"):
-        return _register(name, splits, model, evaluation, run, config)
+        return _register(name, dataset, splits, model, evaluation, run, config)
 
 
 def _register(
-    name: str, splits: Splits, model: TrainedModel, evaluation: Evaluation, run: RunInfo, config: RegisterConfig
+    name: str,
+    dataset: RawDataset,
+    splits: Splits,
+    model: TrainedModel,
+    evaluation: Evaluation,
+    run: RunInfo,
+    config: RegisterConfig,
 ) -> Registration:
     registry, ledger = Registry(), Ledger(store.current().folder("ledger", name))
     champion = ledger.champion()
@@ -49,7 +61,7 @@ def _register(
         sentence = f"Unchanged: this model is version {found.number} of {name} already ({found.tags[VERDICT_TAG]})."
         entry = None
     else:
-        entry, sentence = _promote_if_better(ledger, name, found.number, model, evaluation, run, config)
+        entry, sentence = _promote_if_better(ledger, name, found.number, dataset, model, evaluation, run, config)
         verdict = "refused" if entry is None else "promoted"
     champion = ledger.champion()
     if champion is not None:
@@ -72,6 +84,7 @@ def _promote_if_better(
     ledger: Ledger,
     name: str,
     version: int,
+    dataset: RawDataset,
     model: TrainedModel,
     evaluation: Evaluation,
     run: RunInfo,
@@ -96,6 +109,7 @@ def _promote_if_better(
         model_sha256=model.result.model_sha256,
         accuracy=evaluation.result.accuracy.value,
         test_digest=evaluation.test_digest,
+        dataset=dataset,
         actor=run.run_name,
         reason=decision.sentence,
     )

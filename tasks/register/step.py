@@ -4,6 +4,7 @@ from prefect import task
 
 from tasks import policies
 from tasks.register.config import RegisterConfig
+from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation
 from tasks.values.execution import RunInfo
 from tasks.values.model import TrainedModel
@@ -13,10 +14,15 @@ from tasks.values.splits import Splits
 
 @task(name="register", **policies.uncached())
 def register(
-    splits: Splits, model: TrainedModel, evaluation: Evaluation, run: RunInfo, config: RegisterConfig
+    dataset: RawDataset,
+    splits: Splits,
+    model: TrainedModel,
+    evaluation: Evaluation,
+    run: RunInfo,
+    config: RegisterConfig,
 ) -> Registration:
     """Record the model in the registry and promote it if it earned that; a refusal is a result, not a failure."""
     # MLflow takes a second to import and belongs to this step alone.
     from tasks.register.registration import register_model
 
-    return register_model(splits, model, evaluation, run, config)
+    return register_model(dataset, splits, model, evaluation, run, config)

@@ -63,6 +63,8 @@ def _check(item: NamedExpectation, result: dict[str, Any]) -> Check:
         observed=f"not checked: {raised}" if raised else _observed(details),
         expected=item.expected,
         num_images=int(count) if count is not None else None,
+        examples=tuple(map(int, details.get("partial_unexpected_index_list") or ())),
+        advice=item.advice,
     )
 
 

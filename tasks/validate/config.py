@@ -30,12 +30,23 @@ class ValidateConfig(BaseModel):
         0.01,
         ge=0,
         le=1,
-        description="A drop is bad where more than this share of it is unreadable, blank, there already or labelled in "
-        "two ways, each counted alone; 0 to 1. A single published test image makes it bad in any case.",
+        description="A drop is bad where more than this share of it is unreadable, blank, of a wrong scale, there "
+        "already or labelled in two ways, each counted alone; 0 to 1. A single test image makes it bad in any case.",
     )
-    max_drop_class_share: float = Field(
-        0.5,
-        gt=0,
+    max_drop_drift_share: float = Field(
+        0.05,
+        ge=0,
         le=1,
-        description="A drop of 50 images or more is bad where one class has more than this share; above 0, at most 1.",
+        description="A drop is bad where more than this share of it, and more than chance explains, has swapped "
+        "channels, is inverted, crushed or labelled wrongly, or where a class's share is off by as much; 0 to 1.",
+    )
+    max_drop_drift: float = Field(
+        0.5,
+        ge=0,
+        description="A drop is bad where its colours, contrast or the like lie further than this from what is there, "
+        "and further than chance explains, in standard deviations of single images; 0 or more.",
+    )
+    drop_classes: Literal["alike", "any"] = Field(
+        "alike",
+        description="Which mix of classes a drop may have: alike, as in what is there, or any.",
     )

@@ -1,8 +1,7 @@
-"""What is to be thought of each drop: looked at alone, and against the base and the drops before it.
+"""What is to be thought of each drop: looked at alone, against what was there before, and against its baselines.
 
-Plain comparisons of the figures in `tasks.validate.statistics`: Great Expectations would take half a second a drop. A
-bad drop is a result here and never an error. Every check is a function of a `_Candidate`; one that compares a drop's
-distribution with that of the base would be one more in `CHECKS`.
+A bad drop is a result here and never an error. Every check of single images, or of the drop as a whole, is a function
+of a `_Candidate` that gives a `Finding`; Great Expectations holds the findings against their bounds.
 """
 
 import json
@@ -15,14 +14,15 @@ from numpy.typing import NDArray
 
 from tasks import store
 from tasks.validate.config import ValidateConfig
+from tasks.validate.drop_suite import Finding, run_drop_checks
+from tasks.validate.likeness import Likeness
 from tasks.validate.statistics import image_table
 from tasks.validate.suite import MIN_CONTRAST
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import MAX_NAMED, Drop
-from tasks.values.validation import DropCheck, DropVerdict, Severity
+from tasks.values.validation import DropVerdict
 
-FLOOD_FROM = 50
-"""Images from which on the shares of the classes say something."""
+Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,10 @@ class _Reference:
     """What was there before a drop.
 
     Attributes:
-        base: The base's table, train and test.
         test: Digests of the test images.
         known: The label of each training image of the base and of the good drops before, by its digest; it grows.
     """
 
-    base: pd.DataFrame
     test: frozenset[str]
     known: dict[str, int]
 
@@ -45,182 +43,176 @@ class _Candidate:
     """One drop as the checks see it.
 
     Attributes:
-        table: A row an image, the columns of `statistics.COLUMNS`; not empty.
+        images: ndarray of shape (num_images, 32, 32, 3), dtype=uint8; not empty.
+        labels: ndarray of shape (num_images,).
+        table: A row an image, the columns of `statistics.COLUMNS`.
         names: Where each image came from.
         reference: What was there before.
     """
 
     drop: Drop
+    images: Images
+    labels: NDArray[np.int64]
     table: pd.DataFrame
     names: Sequence[str]
-    class_names: tuple[str, ...]
     reference: _Reference
     config: ValidateConfig
 
     @property
-    def counts(self) -> NDArray[np.int64]:
-        """Images of each class, in the order of the labels."""
-        return np.bincount(self.table["label"].to_numpy(), minlength=len(self.class_names))
-
-    @property
     def label_by_digest(self) -> dict[str, int]:
         """The label of each image, by the digest of its pixels."""
-        return dict(zip(self.table["digest"], self.table["label"].astype(int), strict=True))
+        return dict(zip(self.table["digest"], self.labels.tolist(), strict=True))
 
-    def faults(self, name: str, expected: str, found: NDArray[np.bool_], max_share: float | None = None) -> DropCheck:
-        """A check that some images may fail: a warning up to a share of them, critical beyond."""
-        allowed = self.config.max_drop_fault_share if max_share is None else max_share
+    def faults(
+        self, name: str, expected: str, found: NDArray[np.bool_], advice: str, max_share: float | None = None
+    ) -> Finding:
+        """A finding on single images: told if there is one, bad beyond a share of them."""
         count = int(found.sum())
-        observed = f"{count:,} of {len(found):,} images" if count else "none"
-        return DropCheck(
+        return Finding(
             name=name,
-            severity="critical" if count > allowed * len(found) else "warning",
-            passed=not count,
-            observed=observed,
+            observed=f"{count:,} of {len(found):,} images" if count else "none",
             expected=expected,
+            advice=advice,
+            figure=count / len(found),
+            bad_above=self.config.max_drop_fault_share if max_share is None else max_share,
             num_images=count,
-            files=tuple(self.names[index] for index in np.flatnonzero(found)[:MAX_NAMED]),
+            images=tuple(np.flatnonzero(found)[:MAX_NAMED].tolist()),
         )
 
 
-def judge(dataset: RawDataset, base: pd.DataFrame, config: ValidateConfig) -> tuple[DropVerdict, ...]:
+def judge(
+    dataset: RawDataset, base: pd.DataFrame, likeness: Likeness, config: ValidateConfig
+) -> tuple[DropVerdict, ...]:
     """Judge each drop, in order; a good one is then among what the next is compared with.
 
     Args:
         dataset: With the drops.
         base: The image table of its base, train and test.
+        likeness: Compares each drop with its baselines.
         config: The bounds.
 
     Returns:
         One verdict a drop.
 
     Raises:
-        StoreError: if a drop's artifact is missing or damaged.
+        StoreError: if the artifact of a drop or of a baseline is missing or damaged.
     """
     if not dataset.drops:
         return ()
     train, test = (base[base["split"] == split] for split in ("train", "test"))
     known: dict[str, int] = dict(zip(train["digest"], train["label"].astype(int), strict=True))
-    reference = _Reference(base, frozenset(test["digest"]), known)
+    reference = _Reference(frozenset(test["digest"]), known)
     verdicts: list[DropVerdict] = []
     for drop in dataset.drops:
-        checks = [_as_a_whole(drop), _readable(drop, config.max_drop_fault_share)]
-        candidate = _candidate(drop, dataset.class_names, reference, config) if drop.num_images else None
+        findings = [_as_a_whole(drop), _readable(drop, config.max_drop_fault_share), _other_files(drop)]
+        candidate = _candidate(drop, reference, config) if drop.num_images else None
         if candidate is not None:
-            checks += [check(candidate) for check in CHECKS]
-        counts = candidate.counts if candidate is not None else np.zeros(len(dataset.class_names), np.int64)
-        verdicts.append(DropVerdict(digest=drop.digest, num_images=tuple(counts.tolist()), checks=tuple(checks)))
+            findings += [check(candidate) for check in CHECKS]
+            findings += likeness.findings(drop, candidate.table, candidate.images, candidate.labels)
+        counts = np.bincount(candidate.labels if candidate else [], minlength=len(dataset.class_names))
+        checks = run_drop_checks(findings, candidate.names if candidate is not None else ())
+        verdicts.append(DropVerdict(digest=drop.digest, num_images=tuple(counts.tolist()), checks=checks))
         if candidate is not None and verdicts[-1].good:
             known.update(candidate.label_by_digest)
     return tuple(verdicts)
 
 
-def _candidate(drop: Drop, class_names: tuple[str, ...], reference: _Reference, config: ValidateConfig) -> _Candidate:
+def _candidate(drop: Drop, reference: _Reference, config: ValidateConfig) -> _Candidate:
     folder = store.current().fetch(drop.artifact)
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(folder / "labels.npy", mmap_mode="r", allow_pickle=False)
     names = json.loads((folder / "names.json").read_text())
-    return _Candidate(drop, image_table(images, labels, drop.name), names, class_names, reference, config)
+    table = image_table(images, labels, drop.name)
+    return _Candidate(drop, images, labels.astype(np.int64), table, names, reference, config)
 
 
-def _as_a_whole(drop: Drop) -> DropCheck:
-    empty = "no image could be read" if not drop.num_images else None
-    return DropCheck(
+def _as_a_whole(drop: Drop) -> Finding:
+    problem = drop.problem or ("no image could be read" if not drop.num_images else None)
+    return Finding(
         name="readable drop",
-        severity="critical",
-        passed=drop.problem is None and empty is None,
-        observed=drop.problem or empty or "as expected",
+        observed=problem or "as expected",
         expected="images and labels in one of the formats",
+        advice="Send it again in one of the formats of docs/drops.md.",
+        figure=float(problem is not None),
+        bad_above=0.0,
     )
 
 
-def _readable(drop: Drop, max_share: float) -> DropCheck:
+def _readable(drop: Drop, max_share: float) -> Finding:
     total = drop.num_images + drop.num_unreadable
-    severity: Severity = "critical" if drop.num_unreadable > max_share * total else "warning"
     reasons = [f"{item.name}: {item.reason}" for item in drop.unreadable]
-    return DropCheck(
+    return Finding(
         name="readable files",
-        severity=severity,
-        passed=not drop.num_unreadable,
         observed=f"{drop.num_unreadable:,} of {total:,} could not be read, such as {reasons[0]}" if reasons else "all",
         expected="each file gives an image",
+        advice="Look at the files that are named: cut off on the way, of another kind, or not there.",
+        figure=drop.num_unreadable / max(total, 1),
+        bad_above=max_share,
         num_images=drop.num_unreadable,
         files=tuple(reasons),
     )
 
 
-def _other_files(candidate: _Candidate) -> DropCheck:
-    ignored = candidate.drop.ignored
-    return DropCheck(
+def _other_files(drop: Drop) -> Finding:
+    return Finding(
         name="other files",
-        severity="info",
-        passed=not ignored,
-        observed=f"left alone, such as {ignored[0]}" if ignored else "none",
+        observed=f"left alone, such as {drop.ignored[0]}" if drop.ignored else "none",
         expected="images and a table alone",
-        files=ignored,
+        advice="If they hold images, send these in one of the formats of docs/drops.md.",
+        figure=float(bool(drop.ignored)),
+        told_as="info",
+        files=drop.ignored,
     )
 
 
-def _blank(candidate: _Candidate) -> DropCheck:
-    contrast = candidate.table["contrast"].to_numpy()
-    return candidate.faults("blank images", f"at least {MIN_CONTRAST:g} levels of contrast", contrast < MIN_CONTRAST)
-
-
-def _test_images(candidate: _Candidate) -> DropCheck:
+def _test_images(candidate: _Candidate) -> Finding:
     found = candidate.table["digest"].isin(candidate.reference.test).to_numpy()
-    return candidate.faults("test images", "none of the published test images", found, max_share=0.0)
+    advice = "Take them out: a model that has learned its test images cannot be judged by them."
+    return candidate.faults("test images", "none of the published test images", found, advice, max_share=0.0)
 
 
-def _duplicates(candidate: _Candidate) -> DropCheck:
-    found = candidate.table["digest"].duplicated().to_numpy()
-    return candidate.faults("duplicates within the drop", "each image once", found)
-
-
-def _copies(candidate: _Candidate) -> DropCheck:
+def _copies(candidate: _Candidate) -> Finding:
     found = candidate.table["digest"].isin(candidate.reference.known.keys()).to_numpy()
-    return candidate.faults("images that are there already", "none of the base's or of an earlier drop's", found)
+    advice = "Send new images alone; what was taken once stays in the dataset."
+    return candidate.faults(
+        "images that are there already", "none of the base's or of an earlier drop's", found, advice
+    )
 
 
-def _contradictions(candidate: _Candidate) -> DropCheck:
+def _contradictions(candidate: _Candidate) -> Finding:
     table = candidate.table
     before = table["digest"].map(candidate.reference.known)
     within = table.groupby("digest")["label"].transform("nunique") > 1
     found = (before.notna() & (before != table["label"])) | within
-    return candidate.faults("contradictory labels", "equal images have equal labels", found.to_numpy())
+    advice = "Look which of the labels is right; one of the base is put right with --ingest.corrections."
+    return candidate.faults("contradictory labels", "equal images have equal labels", found.to_numpy(), advice)
 
 
-def _class_share(candidate: _Candidate) -> DropCheck:
-    counts = candidate.counts
-    share, largest = counts.max() / counts.sum(), candidate.class_names[int(counts.argmax())]
-    bound = candidate.config.max_drop_class_share
-    return DropCheck(
-        name="share of a class",
-        severity="critical",
-        passed=bool(counts.sum() < FLOOD_FROM or share <= bound),
-        observed=f"{largest} {share:.1%}",
-        expected=f"at most {bound:.0%}, from {FLOOD_FROM} images on",
-        num_images=int(counts.max()),
-    )
+def _duplicates(candidate: _Candidate) -> Finding:
+    found = candidate.table["digest"].duplicated().to_numpy()
+    return candidate.faults("duplicates within the drop", "each image once", found, "Send each image once.")
 
 
-def _classes(candidate: _Candidate) -> DropCheck:
-    missing = [name for name, count in zip(candidate.class_names, candidate.counts, strict=True) if not count]
-    return DropCheck(
-        name="classes",
-        severity="info",
-        passed=not missing,
-        observed=f"missing {', '.join(missing)}" if missing else "all",
-        expected="all ten",
-    )
+def _wrong_scale(candidate: _Candidate) -> Finding:
+    advice = "Values of 0 to 1 were stored as bytes: multiply them by 255 before."
+    return candidate.faults("wrong scale", "levels of 0 to 255", _of_zero_to_one(candidate.table), advice)
 
 
-CHECKS: tuple[Callable[[_Candidate], DropCheck], ...] = (
+def _blank(candidate: _Candidate) -> Finding:
+    blank = (candidate.table["contrast"].to_numpy() < MIN_CONTRAST) & ~_of_zero_to_one(candidate.table)
+    advice = "Nothing is to be seen on them: look at the program that wrote them."
+    return candidate.faults("blank images", f"at least {MIN_CONTRAST:g} levels of contrast", blank, advice)
+
+
+def _of_zero_to_one(table: pd.DataFrame) -> NDArray[np.bool_]:
+    return ((table["brightest"] <= 1) & (table["contrast"] > 0)).to_numpy()
+
+
+CHECKS: tuple[Callable[[_Candidate], Finding], ...] = (
     _test_images,
     _copies,
     _contradictions,
     _duplicates,
+    _wrong_scale,
     _blank,
-    _class_share,
-    _classes,
-    _other_files,
 )

@@ -36,6 +36,7 @@ COLUMNS = (
     "saturation",
     "share_black",
     "share_white",
+    "brightest",
 )
 
 
@@ -50,7 +51,8 @@ def image_table(images: NDArray[np.uint8], labels: NDArray[np.uint8], split: str
     Returns:
         A frame with the columns of `COLUMNS`. Means, deviations and contrast are in levels of 0 to 255; entropy is
         that of the brightness histogram, 0 to 8 bits; sharpness is the variance of the Laplacian of the brightness;
-        saturation and the shares of black (all channels below 5) and white (all above 250) pixels are 0 to 1.
+        saturation and the shares of black (all channels below 5) and white (all above 250) pixels are 0 to 1;
+        brightest is the highest level of any channel.
     """
     chunks = [
         _describe(np.asarray(images[start : start + CHUNK_IMAGES])) for start in range(0, len(images), CHUNK_IMAGES)
@@ -82,6 +84,7 @@ def _describe(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         "saturation": saturation.mean(axis=1),
         "share_black": (highest < BLACK_BELOW).mean(axis=1, dtype=np.float32),
         "share_white": (lowest > WHITE_ABOVE).mean(axis=1, dtype=np.float32),
+        "brightest": highest.max(axis=1).astype(np.float32),
     }
 
 

@@ -6,6 +6,7 @@ from prefect import task
 
 from tasks import policies, store
 from tasks.validate.config import ValidateConfig
+from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.near_duplicates import NearDuplicates, in_train
 from tasks.values.validation import Validation
@@ -13,15 +14,23 @@ from tasks.values.validation import Validation
 logger = logging.getLogger(__name__)
 
 
-@task(name="validate", **policies.cached(distributions=("numpy", "scipy", "pandas", "great-expectations")))
-def validate(dataset: RawDataset, config: ValidateConfig) -> Validation:
+@task(
+    name="validate", **policies.cached(distributions=("numpy", "scipy", "pandas", "scikit-learn", "great-expectations"))
+)
+def validate(dataset: RawDataset, baselines: Baselines, config: ValidateConfig) -> Validation:
     """Check the raw dataset with Great Expectations; a critical failure stops the run before training.
 
     Each of its drops is judged as well; a bad one is for the flow to act on, since a cached step moves nothing.
+
+    Args:
+        dataset: With all drops that were read.
+        baselines: What the drops are to be like.
+        config: The bounds.
     """
     # Great Expectations takes seconds to import and belongs to this step alone; SciPy takes one.
     from tasks.validate.checks import check_dataset, write_checks
     from tasks.validate.drops import judge
+    from tasks.validate.likeness import Likeness
     from tasks.validate.near_duplicates import write_near_duplicates
 
     findings = check_dataset(dataset, store.current().fetch(dataset.artifact), config)
@@ -39,5 +48,5 @@ def validate(dataset: RawDataset, config: ValidateConfig) -> Validation:
     with store.current().staging() as folder:
         write_checks(folder, findings.checks, findings.images)
         artifact = store.current().publish(folder)
-    drops = judge(dataset, findings.images, config)
+    drops = judge(dataset, findings.images, Likeness(dataset, baselines, config), config)
     return Validation(artifact=artifact, checks=findings.checks, near_duplicates=near_duplicates, drops=drops)

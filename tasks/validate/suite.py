@@ -43,12 +43,14 @@ class NamedExpectation:
     Attributes:
         expected: What is expected, in words.
         counts_images: Whether the observed value is a number of images.
+        advice: What to do where it fails, in a sentence.
     """
 
     name: str
     expected: str
     expectation: Expectation
     counts_images: bool = False
+    advice: str = ""
 
 
 def image_expectations(dataset: RawDataset) -> list[NamedExpectation]:
@@ -62,12 +64,14 @@ def image_expectations(dataset: RawDataset) -> list[NamedExpectation]:
             "columns",
             f"the {len(COLUMNS)} columns of the image table",
             gxe.ExpectTableColumnsToMatchSet(column_set=list(COLUMNS), exact_match=True, severity="critical"),
+            advice="The program is at fault, not the data: report it.",
         ),
         *(
             NamedExpectation(
                 f"number of {split} images",
                 f"{size:,}",
                 gxe.ExpectTableRowCountToEqual(value=size, row_condition=Column("split") == split, severity="critical"),
+                advice="Fetch the source again: it was cut off on the way, or mixed with another.",
             )
             for split, size in sizes.items()
         ),
@@ -75,11 +79,13 @@ def image_expectations(dataset: RawDataset) -> list[NamedExpectation]:
             "labels present",
             "a label for each image",
             gxe.ExpectColumnValuesToNotBeNull(column="label", severity="critical"),
+            advice="Give each image a label, or leave it out.",
         ),
         NamedExpectation(
             "labels in range",
             "0 to 9",
             gxe.ExpectColumnValuesToBeInSet(column="label", value_set=labels, severity="critical"),
+            advice="Count labels from 0, in the order of the classes.",
         ),
         *(
             NamedExpectation(
@@ -88,34 +94,51 @@ def image_expectations(dataset: RawDataset) -> list[NamedExpectation]:
                 gxe.ExpectColumnDistinctValuesToEqualSet(
                     column="label", value_set=labels, row_condition=Column("split") == split, severity="critical"
                 ),
+                advice="Look for the files of the class that is missing.",
             )
             for split in sizes
+        ),
+        NamedExpectation(
+            "wrong scale",
+            "levels of 0 to 255",
+            _between("brightest", min_value=2, severity="warning"),
+            advice="Values of 0 to 1 were stored as bytes, or the images are black: multiply by 255 before.",
         ),
         NamedExpectation(
             "images with contrast",
             f"at least {MIN_CONTRAST:g} levels of contrast in 99 % of the images",
             _between("contrast", min_value=MIN_CONTRAST, mostly=0.99, severity="critical"),
+            advice="Look at the program that wrote the images: on these nothing is to be seen.",
         ),
         NamedExpectation(
             "blank images",
             f"at least {MIN_CONTRAST:g} levels of contrast in each image",
             _between("contrast", min_value=MIN_CONTRAST, severity="warning"),
+            advice="Leave them out: nothing is to be seen on them.",
         ),
         NamedExpectation(
             "structureless images",
             "a sharpness of at least 5",
             _between("sharpness", min_value=5.0, severity="warning"),
+            advice="See whether anything is to be recognised on them, else leave them out.",
         ),
         NamedExpectation(
-            "black images", "at most 98 % black pixels", _between("share_black", max_value=0.98, severity="warning")
+            "black images",
+            "at most 98 % black pixels",
+            _between("share_black", max_value=0.98, severity="warning"),
+            advice="Leave them out: nothing is to be seen on them.",
         ),
         NamedExpectation(
-            "white images", "at most 98 % white pixels", _between("share_white", max_value=0.98, severity="warning")
+            "white images",
+            "at most 98 % white pixels",
+            _between("share_white", max_value=0.98, severity="warning"),
+            advice="Leave them out: nothing is to be seen on them.",
         ),
         NamedExpectation(
             "duplicates",
             "each image once",
             gxe.ExpectColumnValuesToBeUnique(column="digest", severity="warning"),
+            advice="Keep one of each: a repeated image weighs twice.",
         ),
     ]
 
@@ -128,6 +151,7 @@ def dataset_expectations(config: ValidateConfig) -> list[NamedExpectation]:
                 f"class balance in {split}",
                 f"each class within {config.max_class_imbalance:.0%} of an equal share",
                 _figure(f"imbalance_{split}", max_value=config.max_class_imbalance),
+                advice="See whether a class lost or gained files; else raise --validate.max-class-imbalance.",
             )
             for split in ("train", "test")
         ),
@@ -136,29 +160,34 @@ def dataset_expectations(config: ValidateConfig) -> list[NamedExpectation]:
             "none",
             _figure("test_images_in_train", max_value=0, severity="critical"),
             counts_images=True,
+            advice="Take them out of train: a model that has learned its test images cannot be judged by them.",
         ),
         NamedExpectation(
             "contradictory labels",
             "none: equal images have equal labels",
             _figure("contradictory_images", max_value=0),
             counts_images=True,
+            advice="Look which label is right, and put the other right with --ingest.corrections.",
         ),
         NamedExpectation(
             "near-duplicates of train in test",
             f"at most {config.max_test_images_in_train:.1%} of the test images",
             _figure("share_of_test_near_train", max_value=config.max_test_images_in_train),
+            advice="Go by the accuracy without near-duplicates: the one on all test images flatters.",
         ),
         NamedExpectation(
             "contradictory near-duplicates in train",
             "none: near-duplicates have equal labels",
             _figure("contradictory_near_duplicates", max_value=0),
             counts_images=True,
+            advice="Look at the pairs of different labels among the near-duplicates: one label may be wrong.",
         ),
         *(
             NamedExpectation(
                 f"mean {colour} in {split}",
                 f"within {MAX_MEAN_SHIFT:g} levels of the reference",
                 _figure(f"shift_{colour}_{split}", min_value=-MAX_MEAN_SHIFT, max_value=MAX_MEAN_SHIFT),
+                advice="See whether red and blue are exchanged, or the images inverted, darkened or brightened.",
             )
             for split in ("train", "test")
             for colour in COLOURS

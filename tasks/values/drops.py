@@ -66,6 +66,7 @@ class DropOutcome(BaseModel):
         folder: Where it lies after the run.
         num_images: By the name of the class; empty where it was not read.
         checks: Those that failed.
+        artifact: The `Drop`'s; None where it was not read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +78,7 @@ class DropOutcome(BaseModel):
     digest: str | None = None
     num_images: dict[str, int] = {}
     checks: tuple[DropCheck, ...] = ()
+    artifact: Reference | None = None
 
     @property
     def total(self) -> int:

@@ -18,6 +18,8 @@ class Check(BaseModel):
         observed: What was found, in words or a figure.
         expected: What was expected, likewise.
         num_images: Images that broke it; None where it is about the whole table.
+        examples: Rows of the checked table that break it, at most twenty; empty where no single image does.
+        advice: What to do where it failed, in a sentence.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,13 +30,16 @@ class Check(BaseModel):
     observed: str
     expected: str
     num_images: int | None = Field(None, ge=0)
+    examples: tuple[int, ...] = ()
+    advice: str = ""
 
 
 class DropCheck(Check):
     """A check on one drop.
 
     Attributes:
-        files: Which images broke it, at most twenty.
+        examples: Places in the drop's artifact.
+        files: Where the images that broke it came from, at most twenty.
     """
 
     files: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ def drops(tmp_path: Path) -> Path:
     drop_pictures(folder / "photographs", noise(40, seed=3), CLASS_NAMES, suffix=".jpg")
     drop_table(folder / "table", noise(40, seed=4), CLASS_NAMES)
     images, labels = noise(40, seed=5)
-    drop_records(folder / "blank", (images // 255, labels))
+    drop_records(folder / "blank", (images * 0, labels))
     (drop_records(folder / "late", noise(40, seed=6)) / "_SUCCESS").unlink()
     return folder
 
@@ -116,7 +116,7 @@ def test_a_kill_between_the_reason_and_the_move_is_made_good(
     filled_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images, labels = noise(40)
-    drop_records(tmp_path / "drops" / "blank", (images // 255, labels))
+    drop_records(tmp_path / "drops" / "blank", (images * 0, labels))
 
     def killed(*_: object) -> str:
         raise KeyboardInterrupt

@@ -22,6 +22,7 @@ from tasks.ingest.drops import Arrivals
 from tasks.ingest.settling import settle
 from tasks.ingest.sources import Source
 from tasks.store import Store
+from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import DropOutcomes
 from tasks.values.validation import DropCheck, DropVerdict
@@ -68,7 +69,7 @@ def run(folder: Path, base: RawDataset, bad: Sequence[str] = (), *, stop: bool =
         )
         for drop in dataset.drops
     ]
-    return settle(arrivals, dataset, verdicts, "run 1", stop_on_bad=stop)
+    return settle(arrivals, dataset, Baselines(), verdicts, "run 1", stop_on_bad=stop)
 
 
 def test_each_format_is_found_and_read_into_the_store(folder: Path) -> None:

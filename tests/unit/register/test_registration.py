@@ -15,6 +15,7 @@ from tasks.register.config import RegisterConfig
 from tasks.register.registration import register_model
 from tasks.registry import VERDICT_TAG, Registry
 from tasks.store import Reference, Store
+from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import RunInfo
 from tasks.values.label_issues import LabelIssues
@@ -44,6 +45,12 @@ def epochs(*, validated: bool = True) -> tuple[EpochMetrics, ...]:
             images_per_second=80,
         )
         for epoch in (1, 2)
+    )
+
+
+def raw_dataset(name: str) -> RawDataset:
+    return RawDataset(
+        name=name, artifact=artifact("images"), class_names=CLASS_NAMES, num_train_images=90, num_test_images=10
     )
 
 
@@ -105,7 +112,7 @@ def register(
         code_version="abc",
         configuration={},
     )
-    return register_model(splits, trained, evaluation, run, RegisterConfig(min_accuracy=floor))
+    return register_model(raw_dataset(dataset), splits, trained, evaluation, run, RegisterConfig(min_accuracy=floor))
 
 
 def aliases(name: str = "practice-cnn") -> dict[str, int]:
@@ -117,6 +124,8 @@ def test_the_first_model_becomes_champion(opened_store: Store) -> None:
     first = register(0.5, "a")
     assert (first.verdict, first.version, first.champion_version, first.ledger_entry) == ("promoted", 1, 1, 1)
     assert aliases() == {"challenger": 1, "champion": 1}
+    (entry,) = Ledger(opened_store.folder("ledger", "practice-cnn")).entries()
+    assert entry.dataset == raw_dataset("synthetic")
 
 
 def test_a_better_model_replaces_it_and_a_worse_or_equal_one_does_not(opened_store: Store) -> None:
