@@ -23,4 +23,5 @@ class ReportConfig(BaseModel):
     label_issues: int = Field(
         16, ge=0, le=200, description="Images with a suspected label shown, the most suspicious first, 0 to 200."
     )
+    check_examples: int = Field(10, ge=0, le=20, description="Images shown of each failed check of the data, 0 to 20.")
     worst_mistakes: int = Field(24, ge=0, le=200, description="Confident mistakes shown, the worst first, 0 to 200.")

@@ -20,6 +20,7 @@ from tasks.errors import PipelineError
 from tasks.report import figures, words
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
+from tasks.report.examples import Examples, dataset_examples, drop_examples
 from tasks.report.gallery import Gallery, gallery
 from tasks.report.label_issues import SuspectPicture, suspect_pictures
 from tasks.report.near_duplicates import PairGallery, pair_gallery
@@ -77,6 +78,9 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
     pictures, excuse = _shown("pictures", lambda: _pictures(contents, config))
     pairs, pairs_excuse = _shown("near-duplicates", lambda: _pairs(contents, config))
     suspects, suspects_excuse = _shown("suspected labels", lambda: _suspects(contents, config))
+    failed_checks = _failed_first([check for check in contents.checks if not check.passed])
+    examples, _ = _shown("images of failed checks", lambda: _examples(contents, failed_checks, config))
+    of_drops, _ = _shown("images of the drops' failed checks", lambda: _drop_examples(contents, config))
     return _template().render(
         contents=contents,
         run=contents.run,
@@ -91,7 +95,9 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
         pairs_excuse=pairs_excuse,
         suspects=suspects,
         suspects_excuse=suspects_excuse,
-        failed_checks=_failed_first([check for check in contents.checks if not check.passed]),
+        failed_checks=failed_checks,
+        examples=examples or {},
+        drop_examples=of_drops or {},
         passed_checks=[check for check in contents.checks if check.passed],
         advice=ADVICE.get(contents.stopped_at.name, DONE_IS_KEPT),
         versions=_versions(contents),
@@ -131,6 +137,16 @@ def _suspects(contents: ReportContents, config: ReportConfig) -> tuple[SuspectPi
     if contents.splits is None or contents.evaluation is None:
         return ()
     return suspect_pictures(contents.splits, contents.evaluation.label_issues, config.label_issues)
+
+
+def _examples(contents: ReportContents, checks: list[Check], config: ReportConfig) -> Examples:
+    return dataset_examples(contents.dataset, checks, config.check_examples) if contents.dataset is not None else {}
+
+
+def _drop_examples(contents: ReportContents, config: ReportConfig) -> dict[str, Examples]:
+    """By the name of the drop."""
+    drops = contents.drops.drops if contents.drops is not None else ()
+    return {drop.name: drop_examples(drop, config.check_examples) for drop in drops if drop.checks}
 
 
 def _charts(contents: ReportContents) -> dict[str, Markup]:
