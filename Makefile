@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix benchmark benchmark-pipeline
+.PHONY: help run test check fix benchmark benchmark-checks benchmark-pipeline
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ fix: .venv/.synced ## Format, and mend what the linter can mend.
 
 benchmark: .venv/.synced ## Compare training with the tutorial's; about 15 minutes, QUICK=1: 3.
 	@$(PYTHON) -m benchmarks.training $(if $(QUICK),--quick) $(ARGS)
+
+benchmark-checks: .venv/.synced ## Plant faults in drops of real images and count which are found; about 15 minutes.
+	@$(PYTHON) -m benchmarks.checks $(ARGS)
 
 benchmark-pipeline: .venv/.synced ## Time the pipeline, first run against later ones; about 5 minutes.
 	@$(PYTHON) -m benchmarks.pipeline $(ARGS)

@@ -1,0 +1,303 @@
+"""Plants faults in drops of real images, and counts which are found: `make benchmark-checks`.
+
+A drop's images are CIFAR-10 images that are held out of the base, so that a drop without a fault is a good one. Each
+fault is planted in a share of a drop, several times with other images; a table says how often the check that is for it
+spoke up, and how often the drop was bad. Good drops show how often a check speaks up for nothing.
+
+    python -m benchmarks.checks [--source SOURCE] [--sizes 1000 5000] [--repeats 5] [--clean 200]
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.machine import describe, installed
+from benchmarks.training import prepare
+from cnn_model.class_names import CLASS_NAMES
+from tasks import machine, store
+from tasks.validate.config import ValidateConfig
+from tasks.validate.drops import judge
+from tasks.validate.faults import FAULTS
+from tasks.validate.likeness import Likeness
+from tasks.validate.statistics import image_table
+from tasks.values.baselines import Baselines
+from tasks.values.dataset import RawDataset
+from tasks.values.drops import Drop, Unreadable
+from tasks.values.validation import DropVerdict
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "checks.json"
+
+HELD_OUT = 20_000
+"""Training images that are no part of the base; drops are drawn from them."""
+
+SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+ONE_CLASS = 3
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "great-expectations")
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.uint8]
+
+
+@dataclass
+class Draft:
+    """A drop before it is published; faults change it."""
+
+    images: Images
+    labels: Labels
+    num_unreadable: int = 0
+
+
+class Bench:
+    """The base, what drops are drawn from, and a judge that has learned already.
+
+    Args:
+        arrays: Folder with `{train,test}_{images,labels}.npy`.
+    """
+
+    def __init__(self, arrays: Path) -> None:
+        load = {
+            f"{split}_{kind}": np.load(arrays / f"{split}_{kind}.npy", mmap_mode="r", allow_pickle=False)
+            for split in ("train", "test")
+            for kind in ("images", "labels")
+        }
+        order = np.random.default_rng(0).permutation(len(load["train_labels"]))
+        self.pool, kept = order[:HELD_OUT], np.sort(order[HELD_OUT:])
+        self.images, self.labels = load["train_images"], load["train_labels"]
+        self.base_images, self.base_labels = self.images[kept], self.labels[kept]
+        self.test_images, self.test_labels = np.asarray(load["test_images"]), np.asarray(load["test_labels"])
+        self.config = ValidateConfig()
+        self.dataset = RawDataset(
+            name="cifar10",
+            artifact=_publish(
+                train_images=self.base_images,
+                train_labels=self.base_labels,
+                test_images=self.test_images,
+                test_labels=self.test_labels,
+            ),
+            class_names=CLASS_NAMES,
+            num_train_images=len(kept),
+            num_test_images=len(self.test_labels),
+        )
+        splits = (("train", self.base_images, self.base_labels), ("test", self.test_images, self.test_labels))
+        self.table = pd.concat([image_table(images, labels, split) for split, images, labels in splits])
+        self.likeness = Likeness(self.dataset, Baselines(), self.config)
+
+    def draw(self, num_images: int, rng: np.random.Generator) -> Draft:
+        """A good drop."""
+        places = rng.choice(self.pool, num_images, replace=False)
+        return Draft(self.images[places], self.labels[places])
+
+    def judge(self, *drafts: Draft) -> DropVerdict:
+        """The verdict on the last of some drops, those before it taken first."""
+        drops = tuple(self._drop(draft, f"drop {number}") for number, draft in enumerate(drafts))
+        dataset = self.dataset.model_copy(update={"drops": drops})
+        return judge(dataset, self.table, self.likeness, self.config)[-1]
+
+    def _drop(self, draft: Draft, name: str) -> Drop:
+        names = [f"{number}.png" for number in range(len(draft.labels))]
+        artifact = _publish(images=draft.images, labels=draft.labels, names=names)
+        unreadable = tuple(Unreadable(name=f"cut-{number}.png", reason="cut off") for number in range(1))
+        return Drop(
+            name=name,
+            digest=artifact.digest,
+            artifact=artifact,
+            num_images=len(draft.labels),
+            num_unreadable=draft.num_unreadable,
+            unreadable=unreadable if draft.num_unreadable else (),
+        )
+
+
+Plant = Callable[[Bench, Draft, int, np.random.Generator], None]
+
+
+def _whole_images(name: str) -> Plant:
+    def plant(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+        draft.images[:count] = FAULTS[name](draft.images[:count])
+
+    return plant
+
+
+def _wrong_scale(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    draft.images[:count] = np.rint(draft.images[:count] / 255)
+
+
+def _blank(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    draft.images[:count] = rng.integers(0, 256, (count, 1, 1, 3))
+
+
+def _cut_off(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    draft.images, draft.labels, draft.num_unreadable = draft.images[count:], draft.labels[count:], count
+
+
+def _shifted(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    draft.labels[:count] = (draft.labels[:count] + 1) % 10
+
+
+def _shuffled(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    draft.labels[:count] = rng.permutation(draft.labels[:count])
+
+
+def _flooded(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    places = rng.choice(bench.pool[bench.labels[bench.pool] == ONE_CLASS], count, replace=False)
+    draft.images[:count], draft.labels[:count] = bench.images[places], bench.labels[places]
+
+
+def _missing(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    own = np.flatnonzero(draft.labels == ONE_CLASS)[:count]
+    draft.images, draft.labels = np.delete(draft.images, own, axis=0), np.delete(draft.labels, own)
+
+
+def _repeated(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    draft.images[:count], draft.labels[:count] = draft.images[-count:], draft.labels[-count:]
+
+
+def _test_images(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    places = rng.choice(len(bench.test_labels), count, replace=False)
+    draft.images[:count], draft.labels[:count] = bench.test_images[places], bench.test_labels[places]
+
+
+def _sent_before(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    places = rng.choice(len(bench.base_labels), count, replace=False)
+    draft.images[:count], draft.labels[:count] = bench.base_images[places], bench.base_labels[places]
+
+
+FAULTS_AND_CHECKS: tuple[tuple[str, Plant, tuple[str, ...]], ...] = (
+    ("0 to 1 stored as bytes", _wrong_scale, ("wrong scale",)),
+    ("blank or constant", _blank, ("blank images",)),
+    ("files cut off", _cut_off, ("readable files",)),
+    ("channels swapped", _whole_images("swapped channels"), ("swapped channels",)),
+    ("inverted", _whole_images("inverted images"), ("inverted images",)),
+    ("JPEG of quality 10", _whole_images("crushed images"), ("crushed images",)),
+    ("labels shifted by one", _shifted, ("labels shifted by one", "labels that do not fit")),
+    ("labels shuffled", _shuffled, ("labels that do not fit",)),
+    ("one class flooded", _flooded, (f"share of {CLASS_NAMES[ONE_CLASS]}",)),
+    ("one class missing", _missing, (f"share of {CLASS_NAMES[ONE_CLASS]}",)),
+    ("repeated within the drop", _repeated, ("duplicates within the drop",)),
+    ("sent before", _sent_before, ("images that are there already",)),
+    ("published test images", _test_images, ("test images",)),
+)
+"""A fault, how it is planted, and the checks that are for it."""
+
+
+def main() -> int:
+    """Measure, write and print."""
+    options = _options()
+    with (
+        tempfile.TemporaryDirectory(prefix="checks-benchmark-") as folder,
+        machine.use(machine.Machine(store=Path(folder) / "store")),
+    ):
+        bench = Bench(prepare(options.source, Path(folder) / "arrays"))
+        result: dict[str, Any] = {
+            "machine": describe(),
+            "versions": installed(*LIBRARIES),
+            "repeats": options.repeats,
+            "clean": [_clean(bench, size, options.clean) for size in options.sizes],
+            "planted": [row for size in options.sizes for row in _planted(bench, size, options.repeats)],
+        }
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    sys.stdout.write(f"{report(result)}\n{RESULTS.relative_to(ROOT)}\n")
+    return 0
+
+
+def _clean(bench: Bench, num_images: int, num_drops: int) -> dict[str, Any]:
+    """How many good drops are warned of, and refused, and by which checks."""
+    verdicts = [
+        bench.judge(bench.draw(num_images, np.random.default_rng([1, num_images, number])))
+        for number in range(num_drops)
+    ]
+    told = [check.name for verdict in verdicts for check in verdict.failed if check.severity in ("warning", "critical")]
+    warned = sum(any(check.severity != "info" for check in verdict.failed) for verdict in verdicts)
+    return {
+        "images": num_images,
+        "drops": num_drops,
+        "warned": warned,
+        "bad": sum(not verdict.good for verdict in verdicts),
+        "checks": {name: told.count(name) for name in sorted(set(told))},
+    }
+
+
+def _planted(bench: Bench, num_images: int, repeats: int) -> Iterator[dict[str, Any]]:
+    for name, plant, checks in FAULTS_AND_CHECKS:
+        for share in SHARES:
+            count = round(share * num_images)
+            start = time.perf_counter()
+            verdicts = []
+            for number in range(repeats):
+                rng = np.random.default_rng([2, num_images, number])
+                draft = bench.draw(num_images, rng)
+                plant(bench, draft, count, rng)
+                verdicts.append(bench.judge(draft))
+            yield {
+                "fault": name,
+                "images": num_images,
+                "share": share,
+                "repeats": repeats,
+                "found": sum(any(check.name in checks for check in verdict.failed) for verdict in verdicts),
+                "bad": sum(not verdict.good for verdict in verdicts),
+                "seconds": (time.perf_counter() - start) / repeats,
+            }
+            sys.stderr.write(f"{num_images:,} images, {name}, {share:.1%}\n")
+
+
+def report(result: dict[str, Any]) -> str:
+    """The tables, in Markdown."""
+    lines = [
+        "| good drops of | drawn | warned of | refused |\n|---|---:|---:|---:|\n"
+        + "\n".join(
+            f"| {row['images']:,} images | {row['drops']} | {row['warned']} | {row['bad']} |" for row in result["clean"]
+        )
+    ]
+    for size in sorted({row["images"] for row in result["planted"]}):
+        rows = [row for row in result["planted"] if row["images"] == size]
+        header = " | ".join(f"{share:.1%}" for share in SHARES)
+        lines.append(f"\n| fault, in a drop of {size:,} images | {header} |\n|---|{'---|' * len(SHARES)}")
+        for name in dict.fromkeys(row["fault"] for row in rows):
+            cells = [_cell(row) for row in rows if row["fault"] == name]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any]) -> str:
+    """What became of most drops, and of how many where it was not all."""
+    for word, count in (("refused", row["bad"]), ("warned", row["found"])):
+        if 2 * count > row["repeats"]:
+            return word if count == row["repeats"] else f"{word} {count}/{row['repeats']}"
+    return f"warned {row['found']}/{row['repeats']}" if row["found"] else "no"
+
+
+def _publish(**files: Any) -> store.Reference:
+    opened = store.current()
+    with opened.staging() as folder:
+        for name, content in files.items():
+            if isinstance(content, list):
+                (folder / f"{name}.json").write_text(json.dumps(content))
+            else:
+                np.save(folder / f"{name}.npy", content, allow_pickle=False)
+        return opened.publish(folder)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.checks", description="Plant faults, count what is found."
+    )
+    parser.add_argument("--source", default="auto", help="of the images, as `make run` takes it")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 5_000], help="images of a drop")
+    parser.add_argument("--repeats", type=int, default=5, help="drops for each fault and share")
+    parser.add_argument("--clean", type=int, default=200, help="good drops of each size")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
