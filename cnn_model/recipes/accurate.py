@@ -1,6 +1,11 @@
-"""Not measured yet. For a GPU, after airbench94: published with 94.01 % (mean of 1,000 runs) in 3.83 s of an A100.
+"""0.942 test accuracy (one seed), trained on all 50,000 images on two CPU cores in 41 minutes beside other work.
 
-What is written otherwise there and here, so that both do the same (m = 0.85 is the momentum; "there" is PyTorch):
+Seed 1: 0.9415 on the 10,000 published test images, 0.9332 with one view; ten epochs, 2,440 s, 47 minutes of processor
+time, an epoch of 137 to 142 s while the machine was idle, peak memory 3.2 GiB. Two cores of an AMD EPYC with
+AVX512-BF16, TensorFlow 2.21, Keras 3.15.1, Python 3.11. On a GPU, for which it is meant, it was not measured.
+
+After airbench94, published with 94.01 % (mean of 1,000 runs) in 3.83 s of an A100. What is written otherwise there and
+here, so that both do the same (m = 0.85 is the momentum; "there" is PyTorch):
 
 - Learning rate: 11.5 per 1,024 images, over 1 + 1 / (1 - m), for the sum of losses. Times 1,024 for their mean: 1.5.
 - Weight decay: 0.0153 per 1,024 images, over 1 + 1 / (1 - m), goes through the momentum there, which multiplies it by
