@@ -209,7 +209,9 @@ def _drops(outcomes: DropOutcomes | None) -> tuple[DropSummary, ...]:
     if outcomes is None:
         return ()
     return tuple(
-        DropSummary(**drop.model_dump(exclude={"checks", "artifact"}), failed_checks=tuple(check.name for check in drop.checks))
+        DropSummary(
+            **drop.model_dump(exclude={"checks", "artifact"}), failed_checks=tuple(check.name for check in drop.checks)
+        )
         for drop in outcomes.drops
     )
 
