@@ -9,7 +9,7 @@ from tasks import store
 from tasks.errors import ConfigurationError
 from tasks.ingest import drops, settling
 from tasks.ingest.config import IngestConfig
-from tasks.ingest.drop_folder import DropFolder
+from tasks.ingest.drop_address import place_at
 from tasks.ingest.drops import Arrivals
 from tasks.ingest.sources import Source
 from tasks.ledger import Ledger, model_name
@@ -29,14 +29,15 @@ def check(config: IngestConfig) -> None:
     if config.corrections is not None and not Path(config.corrections).is_file():
         raise ConfigurationError(f"The corrections {config.corrections} are not there; expected a CSV file.")
     if config.drops is not None:
-        DropFolder(config.drops)
+        place_at(config.drops)
 
 
 @contextmanager
 def opened(steps: Steps, source: Source, config: IngestConfig) -> Iterator[Arrivals]:
     """Look at the drops folder, and have it alone until the end of the block."""
     with ExitStack() as stack:
-        steps.attempt("ingest", stack.enter_context, drops.turn(config))
+        if source.fallback_reason is None:  # then they are left alone, and their network may be down as well
+            steps.attempt("ingest", stack.enter_context, drops.turn(config))
         yield steps.attempt("ingest", drops.find, source, config)
 
 

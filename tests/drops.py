@@ -10,7 +10,7 @@ from PIL import Image
 
 from cnn_model.class_names import CLASS_NAMES
 from tasks.ingest import synthetic
-from tasks.ingest.drop_folder import MARKER
+from tasks.ingest.drop_place import MARKER
 from tasks.ingest.records import encode
 from tasks.store import Store
 from tasks.values.drops import Drop

@@ -39,7 +39,8 @@ class IngestConfig(BaseModel):
     drops: str | None = Field(
         None,
         min_length=1,
-        description="Folder where labelled images are dropped, a folder a drop: a path or file:// URL; docs/drops.md.",
+        description="Folder where labelled images are dropped, a folder a drop: a path, a file:// URL or a URL of "
+        "object storage such as s3://bucket/prefix; docs/drops.md.",
     )
     corrections: str | None = Field(
         None,

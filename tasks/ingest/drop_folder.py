@@ -1,74 +1,39 @@
-"""Where drops lie: which there are, their files, and moving one aside. The only module that knows that it is a folder.
-
-    FOLDER/2026-11-20-berlin/             a drop
-    FOLDER/2026-11-20-berlin/_SUCCESS     says that it is complete
-    FOLDER/2026-11-20-berlin/receipt.json says that it was taken; written by the pipeline, as a whole or not at all
-    FOLDER/_quarantine/NAME/reason.json   a drop that was moved aside, and why
-
-For a folder on object storage this class is what has to be written anew: a listing, reading and writing one object,
-and a move, which there is a copy of each object before the first is deleted.
-"""
+"""Drops in a local folder. The only module that knows that it is one."""
 
 import errno
 import hashlib
 import os
-import re
 import stat
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tasks import locks
 from tasks.errors import ConfigurationError
-
-MARKER = "_SUCCESS"
-RECEIPT = "receipt.json"
-REASON = "reason.json"
-QUARANTINE = "_quarantine"
-
-OURS = frozenset({MARKER, RECEIPT, REASON})
-"""Files at the top of a drop that are no content of it."""
-
-UNFINISHED = (".tmp", ".part")
-
-
-class DropUnreadableError(Exception):
-    """A drop that cannot be listed or read now; the message says why. It waits."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The files of one drop.
-
-    Attributes:
-        sizes: Bytes of each file that counts, by its name within the drop, sorted.
-        marked: Whether the marker is there.
-        unfinished: A file that somebody is still writing, by its name; None where there is none.
-        age_seconds: Since the last change of anything in it.
-    """
-
-    sizes: dict[str, int]
-    marked: bool
-    unfinished: str | None
-    age_seconds: float
-
-    @property
-    def sha256(self) -> str:
-        """Of names and sizes. It tells that a drop was altered, never what it holds."""
-        lines = "".join(f"{name}\0{size}\n" for name, size in self.sizes.items())
-        return hashlib.sha256(lines.encode()).hexdigest()
+from tasks.ingest.drop_place import (
+    MARKER,
+    OURS,
+    QUARANTINE,
+    REASON,
+    RECEIPT,
+    UNFINISHED,
+    DropUnreadableError,
+    Listing,
+    is_plain,
+)
 
 
 class DropFolder:
-    """A drops folder.
+    """A drops folder: a `DropPlace`, whose methods are described there.
 
     Args:
         address: A path or a file:// URL.
 
     Raises:
-        ConfigurationError: if it is another kind of URL, or no folder.
+        ConfigurationError: if it is no folder.
     """
 
     def __init__(self, address: str) -> None:
@@ -76,19 +41,24 @@ class DropFolder:
         if not self.root.is_dir():
             raise ConfigurationError(f"--ingest.drops is {address!r}, which is no folder; make it, or name another.")
 
+    @property
+    def address(self) -> str:
+        """The folder's absolute path."""
+        return str(self.root)
+
+    def turn(self, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
+        """By a lock of the kernel's, which goes with its holder."""
+        return locks.turn(self.root, ".drops", waiting)
+
     def entries(self) -> list[str]:
-        """Whatever lies in it and may be a drop, sorted; names that begin with a dot or an underscore never are."""
+        """Files, too: `listing` says what they are."""
         try:
             return sorted(name for name in os.listdir(self.root) if not name.startswith((".", "_")))
         except OSError as error:
             raise ConfigurationError(f"--ingest.drops, {self.root}, cannot be read: {error.strerror}.") from error
 
     def listing(self, name: str) -> Listing:
-        """The files of a drop.
-
-        Raises:
-            DropUnreadableError: if it is no folder, or holds a link or something else that is no plain file.
-        """
+        """A link is no plain file, either."""
         sizes: dict[str, int] = {}
         unfinished: str | None = None
         marked, newest = False, 0.0
@@ -109,34 +79,18 @@ class DropFolder:
         return Listing(dict(sorted(sizes.items())), marked, unfinished, time.time() - newest)
 
     def read(self, name: str, file: str) -> bytes:
-        """The bytes of one file.
-
-        Raises:
-            DropUnreadableError: if it cannot be read.
-        """
+        """At once."""
         try:
             return (self.root / name / file).read_bytes()
         except OSError as error:
             raise DropUnreadableError(f"{file} cannot be read: {error.strerror}. Check its rights.") from error
 
-    def sha256(self, name: str, file: str) -> str:
-        """The digest of one file, which need not fit into memory.
-
-        Raises:
-            DropUnreadableError: if it cannot be read.
-        """
-        try:
-            with (self.root / name / file).open("rb") as opened:
-                return hashlib.file_digest(opened, "sha256").hexdigest()
-        except OSError as error:
-            raise DropUnreadableError(f"{file} cannot be read: {error.strerror}. Check its rights.") from error
+    def digests(self, name: str, files: Iterable[str]) -> dict[str, str]:
+        """One file after the other."""
+        return {file: self._sha256(name, file) for file in files}
 
     def receipt(self, name: str) -> bytes | None:
-        """A drop's receipt, None where it has none.
-
-        Raises:
-            DropUnreadableError: if it cannot be read.
-        """
+        """None also for what is no folder."""
         try:
             return (self.root / name / RECEIPT).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -145,11 +99,11 @@ class DropFolder:
             raise DropUnreadableError(f"its {RECEIPT} cannot be read: {error.strerror}. Check its rights.") from error
 
     def place(self, name: str) -> str:
-        """Where a drop lies, as people and programs find it."""
+        """Its path."""
         return str(self.root / name)
 
     def write(self, name: str, file: str, text: str) -> None:
-        """Write a file of ours into a drop: whole or not at all, and on disk when this returns."""
+        """A draft, then a rename; on disk when this returns."""
         target = self.root / name / file
         draft = target.with_name(f".{file}.{uuid.uuid4().hex}.tmp")
         try:
@@ -163,7 +117,7 @@ class DropFolder:
             draft.unlink(missing_ok=True)
 
     def quarantine(self, name: str) -> str:
-        """Move a drop aside, in one step, under its name or the next free one; where it lies now."""
+        """By one rename."""
         place = self.root / QUARANTINE
         place.mkdir(exist_ok=True)
         number = 1
@@ -180,6 +134,13 @@ class DropFolder:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
             number += 1
+
+    def _sha256(self, name: str, file: str) -> str:
+        try:
+            with (self.root / name / file).open("rb") as opened:
+                return hashlib.file_digest(opened, "sha256").hexdigest()
+        except OSError as error:
+            raise DropUnreadableError(f"{file} cannot be read: {error.strerror}. Check its rights.") from error
 
     def _listed(self, name: str) -> Iterator[tuple[str, os.stat_result]]:
         """All that is visible in a drop, folders included, itself first, under the name "."; nothing is followed.
@@ -206,18 +167,10 @@ class DropFolder:
                 yield Path(entry.path).relative_to(top).as_posix(), status
 
 
-def is_plain(name: str) -> bool:
-    """Whether a name is printable text; others can stand in no report, and those that are no UTF-8 in no JSON."""
-    return name.isprintable()
-
-
 def _path_of(address: str) -> Path:
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
-    if scheme is None:
-        return Path(address).expanduser().absolute()
-    if scheme[1].lower() != "file":
-        raise ConfigurationError(f"--ingest.drops is {address!r}; expected a path or a file:// URL of a local folder.")
-    return Path(unquote(urlsplit(address).path)).absolute()
+    if address.lower().startswith("file://"):
+        return Path(unquote(urlsplit(address).path)).absolute()
+    return Path(address).expanduser().absolute()
 
 
 def _flush(path: Path) -> None:

@@ -15,12 +15,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cnn_model.class_names import CLASS_NAMES
-from tasks import locks, store
+from tasks import store
 from tasks.errors import SourceError
 from tasks.ingest import drop_formats, synthetic
 from tasks.ingest.config import IngestConfig
-from tasks.ingest.drop_folder import MARKER, RECEIPT, DropFolder, DropUnreadableError, Listing, is_plain
+from tasks.ingest.drop_address import place_at
 from tasks.ingest.drop_formats import Contents, DropError
+from tasks.ingest.drop_place import MARKER, RECEIPT, DropPlace, DropUnreadableError, Listing, is_plain
 from tasks.ingest.sources import Source
 from tasks.values.drops import MAX_NAMED, Drop, DropOutcome
 
@@ -102,13 +103,13 @@ def turn(config: IngestConfig) -> Iterator[None]:
 
     Raises:
         ConfigurationError: if the folder is none.
+        TransientError: if it cannot be reached.
     """
     if config.drops is None:
         yield
         return
-    folder = DropFolder(config.drops)
     waiting = "Another run is at work on the drops folder: %s. Waiting for it."
-    with locks.turn(folder.root, ".drops", lambda holder: logger.warning(waiting, holder)):
+    with place_at(config.drops).turn(lambda holder: logger.warning(waiting, holder)):
         yield
 
 
@@ -117,6 +118,7 @@ def find(source: Source, config: IngestConfig) -> Arrivals:
 
     Raises:
         ConfigurationError: if it is none.
+        TransientError: if it cannot be reached.
         SourceError: if a drop that was taken is neither in the store any more nor to be read.
     """
     if config.drops is None:
@@ -126,7 +128,7 @@ def find(source: Source, config: IngestConfig) -> Arrivals:
             "The drops in %s stay as they are: this run is on practice images only by default.", config.drops
         )
         return Arrivals()
-    folder = DropFolder(config.drops)
+    folder = place_at(config.drops)
     names = synthetic.CLASS_NAMES if source.kind == "synthetic" else CLASS_NAMES
     found: list[FoundDrop] = []
     others: list[DropOutcome] = []
@@ -147,7 +149,7 @@ def find(source: Source, config: IngestConfig) -> Arrivals:
             others.append(_repeated(folder, drop, first[drop.digest]))
         else:
             first[drop.digest] = drop
-    return Arrivals(folder=str(folder.root), class_names=names, drops=tuple(first.values()), others=tuple(others))
+    return Arrivals(folder=folder.address, class_names=names, drops=tuple(first.values()), others=tuple(others))
 
 
 def read(arrivals: Arrivals, config: IngestConfig) -> tuple[Drop, ...]:
@@ -155,11 +157,12 @@ def read(arrivals: Arrivals, config: IngestConfig) -> tuple[Drop, ...]:
 
     Raises:
         SourceError: if one has changed since it was found.
+        TransientError: if the folder cannot be reached.
         StoreError: if the store cannot be written.
     """
     if not arrivals.drops or config.drops is None:
         return ()
-    folder = DropFolder(config.drops)
+    folder = place_at(config.drops)
     return tuple(drop.known or _read(folder, drop, arrivals.class_names) for drop in arrivals.drops)
 
 
@@ -178,7 +181,7 @@ def _incomplete(listing: Listing, min_age_minutes: float | None) -> str | None:
 
 
 def _look(
-    folder: DropFolder, name: str, class_names: Sequence[str], min_age_minutes: float | None
+    folder: DropPlace, name: str, class_names: Sequence[str], min_age_minutes: float | None
 ) -> FoundDrop | DropOutcome:
     """One drop, taken, new or waiting.
 
@@ -194,7 +197,7 @@ def _look(
     return _new(folder, name, listing) if missing is None else _waiting(folder, name, missing)
 
 
-def _taken(folder: DropFolder, name: str, receipt: Receipt, class_names: Sequence[str]) -> FoundDrop:
+def _taken(folder: DropPlace, name: str, receipt: Receipt, class_names: Sequence[str]) -> FoundDrop:
     known = _known(receipt, name)
     try:
         listing = folder.listing(name)
@@ -228,12 +231,12 @@ def _taken(folder: DropFolder, name: str, receipt: Receipt, class_names: Sequenc
     )
 
 
-def _new(folder: DropFolder, name: str, listing: Listing) -> FoundDrop:
-    digest = _combined({file: folder.sha256(name, file) for file in listing.sizes})
+def _new(folder: DropPlace, name: str, listing: Listing) -> FoundDrop:
+    digest = _combined(folder.digests(name, listing.sizes))
     return FoundDrop(name=name, digest=digest, listing=listing.sha256)
 
 
-def _receipt(folder: DropFolder, name: str) -> Receipt | None:
+def _receipt(folder: DropPlace, name: str) -> Receipt | None:
     """A drop's receipt; None where it has none, or one that nobody can read."""
     text = folder.receipt(name)
     if text is None:
@@ -253,11 +256,11 @@ def _known(receipt: Receipt, name: str) -> Drop | None:
         return None
 
 
-def _waiting(folder: DropFolder, name: str, reason: str) -> DropOutcome:
+def _waiting(folder: DropPlace, name: str, reason: str) -> DropOutcome:
     return DropOutcome(name=name, state="waiting", reason=reason[0].upper() + reason[1:], folder=folder.place(name))
 
 
-def _repeated(folder: DropFolder, drop: FoundDrop, first: FoundDrop) -> DropOutcome:
+def _repeated(folder: DropPlace, drop: FoundDrop, first: FoundDrop) -> DropOutcome:
     return DropOutcome(
         name=drop.name,
         state="repeated",
@@ -267,7 +270,7 @@ def _repeated(folder: DropFolder, drop: FoundDrop, first: FoundDrop) -> DropOutc
     )
 
 
-def _read(folder: DropFolder, found: FoundDrop, class_names: Sequence[str]) -> Drop:
+def _read(folder: DropPlace, found: FoundDrop, class_names: Sequence[str]) -> Drop:
     try:
         contents, problem = _contents(folder, found, class_names)
     except DropUnreadableError as error:
@@ -291,7 +294,7 @@ def _read(folder: DropFolder, found: FoundDrop, class_names: Sequence[str]) -> D
     )
 
 
-def _contents(folder: DropFolder, found: FoundDrop, class_names: Sequence[str]) -> tuple[Contents, str | None]:
+def _contents(folder: DropPlace, found: FoundDrop, class_names: Sequence[str]) -> tuple[Contents, str | None]:
     """What the files hold, and why they cannot be read as a whole; each file is read once.
 
     Raises:
@@ -310,12 +313,12 @@ def _contents(folder: DropFolder, found: FoundDrop, class_names: Sequence[str]) 
         contents, problem = drop_formats.read(list(sizes), read_file, class_names), None
     except DropError as error:
         contents, problem = Contents(), str(error)
-    if _combined({file: digests.get(file) or folder.sha256(found.name, file) for file in sizes}) != found.digest:
+    if _combined(digests | folder.digests(found.name, sizes.keys() - digests.keys())) != found.digest:
         raise _changed(folder, found)
     return contents, problem
 
 
-def _changed(folder: DropFolder, found: FoundDrop) -> SourceError:
+def _changed(folder: DropPlace, found: FoundDrop) -> SourceError:
     if found.number is not None:
         return SourceError(
             f"The drop {folder.place(found.name)} is not what it was when it was taken, and the store has lost what "

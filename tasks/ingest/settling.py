@@ -9,7 +9,8 @@ The folder alone says how far a run came, so that one that was killed at any poi
     reason.json, not moved        no content, so the drop is what it was: judged again, written again, moved
     moved                         done
 
-Images are in the store before a receipt is written, and files are only ever moved by a rename.
+Images are in the store before a receipt is written. How a place moves a drop is its own affair: a folder by a rename,
+a bucket by copies (`drop_bucket`).
 """
 
 import json
@@ -19,7 +20,8 @@ from datetime import UTC, datetime
 
 from tasks.errors import StoreError
 from tasks.ingest import drop_formats
-from tasks.ingest.drop_folder import REASON, RECEIPT, DropFolder
+from tasks.ingest.drop_address import place_at
+from tasks.ingest.drop_place import REASON, RECEIPT, DropPlace
 from tasks.ingest.drops import Arrivals, FoundDrop, Receipt
 from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
@@ -50,10 +52,11 @@ def settle(
 
     Raises:
         StoreError: if the folder cannot be written.
+        TransientError: if it cannot be reached.
     """
     if arrivals.folder is None:
         return DropOutcomes(folder="", drops=())
-    folder = DropFolder(arrivals.folder)
+    folder = place_at(arrivals.folder)
     stop = stop_on_bad and not all(verdict.good for verdict in verdicts)
     number = max((drop.number or 0 for drop in arrivals.drops), default=0)
     outcomes: list[DropOutcome] = []
@@ -71,17 +74,17 @@ def settle(
             outcomes = [_moved_aside(folder, outcome, run_id) for outcome in outcomes]
     except OSError as error:
         raise StoreError(
-            f"Cannot write to the drops folder {folder.root}: {error.strerror} ({error.filename}). "
+            f"Cannot write to the drops folder {folder.address}: {error.strerror} ({error.filename}). "
             "Give the right to write there."
         ) from error
     for outcome in outcomes:
         if outcome.state != "accepted" or outcome.reason:
             logger.warning("Drop %s %s: %s", outcome.name, outcome.state, outcome.reason)
-    return DropOutcomes(folder=str(folder.root), drops=tuple(outcomes))
+    return DropOutcomes(folder=folder.address, drops=tuple(outcomes))
 
 
 def _outcome(
-    folder: DropFolder,
+    folder: DropPlace,
     found: FoundDrop,
     drop: Drop,
     verdict: DropVerdict,
@@ -127,7 +130,7 @@ def _receipt(
     return receipt.model_dump_json(indent=1) + "\n"
 
 
-def _moved_aside(folder: DropFolder, outcome: DropOutcome, run_id: str) -> DropOutcome:
+def _moved_aside(folder: DropPlace, outcome: DropOutcome, run_id: str) -> DropOutcome:
     """Write the reason, then move: the other way round a kill would leave a drop aside without one."""
     if outcome.state not in ("quarantined", "repeated"):
         return outcome

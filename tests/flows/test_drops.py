@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.execution import StepFailedError
+from flows import intake
+from flows.execution import StepFailedError, Steps
 from flows.retraining import main
+from flows.terminal import Terminal
+from tasks.ingest.config import IngestConfig
+from tasks.ingest.drops import Arrivals
+from tasks.ingest.sources import Source
 from tasks.ingest.synthetic import CLASS_NAMES
 from tasks.report.summary import Summary
 from tests.drops import drop_pictures, drop_records, drop_table, noise
@@ -139,3 +144,20 @@ def test_a_folder_that_is_not_there_is_a_wrong_option(tmp_path: Path, capsys: py
     assert caught.value.code == 2
     assert "--ingest.drops is" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
+
+
+def test_a_url_is_a_wrong_option_as_far_as_it_shows_without_the_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--source", "synthetic", "--store", str(tmp_path / "store"), "--ingest.drops", "s3://"])
+    assert caught.value.code == 2
+    assert "The URL 's3://' names no bucket" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+def test_practice_images_that_nobody_asked_for_ask_nothing_of_object_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nothing answers
+    source = Source(kind="synthetic", fallback_reason="No host can be reached.")
+    with intake.opened(Steps(Terminal()), source, IngestConfig(drops="s3://team/drops")) as arrivals:
+        assert arrivals == Arrivals()

@@ -10,8 +10,8 @@ from PIL import Image
 
 from cnn_model.class_names import CLASS_NAMES
 from tasks.ingest import synthetic
-from tasks.ingest.drop_folder import MARKER
 from tasks.ingest.drop_formats import Contents, DropError, read
+from tasks.ingest.drop_place import MARKER
 from tasks.ingest.records import encode
 from tests.drops import drop_pictures, drop_records, drop_table, noise
 

@@ -170,7 +170,7 @@ def test_a_drop_that_cannot_be_read_as_a_whole_is_a_drop_with_a_problem(folder: 
 
 
 @pytest.mark.parametrize(
-    ("address", "reason"), [("s3://bucket/drops", "expected a path or a file:// URL"), ("/no/such", "no folder")]
+    ("address", "reason"), [("ftp://host/drops", "expected a path or a file:// URL"), ("/no/such", "no folder")]
 )
 def test_a_folder_that_is_none_is_refused(address: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):

@@ -1,0 +1,30 @@
+"""What kind of place an address of drops names. No other module tells a folder from a bucket."""
+
+import re
+
+from tasks.errors import ConfigurationError
+from tasks.ingest.drop_bucket import DropBucket
+from tasks.ingest.drop_folder import DropFolder
+from tasks.ingest.drop_place import DropPlace
+from tasks.ingest.objects import DRIVERS
+
+
+def place_at(address: str) -> DropPlace:
+    """The place that an address names. Of a URL nothing is asked over the network yet.
+
+    Args:
+        address: A path, a file:// URL, or a URL of object storage, such as s3://bucket/prefix.
+
+    Raises:
+        ConfigurationError: if it is no local folder, another kind of URL, one without a bucket, or one whose driver is
+            not installed.
+    """
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
+    if scheme is None or scheme[1].lower() == "file":
+        return DropFolder(address)
+    if scheme[1].lower() in DRIVERS:
+        return DropBucket(address)
+    raise ConfigurationError(
+        f"--ingest.drops is {address!r}; expected a path or a file:// URL of a local folder, or a URL of object "
+        f"storage: {', '.join(f'{name}://' for name in DRIVERS)}."
+    )
