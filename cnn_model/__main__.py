@@ -77,7 +77,7 @@ def _evaluate(options: argparse.Namespace, emit: Emit) -> None:
         options.batch_size,
         options.device,
         options.class_names,
-        options.also,
+        dict(options.also),
     )
     emit({"event": "result", **result.model_dump(mode="json")})
 
@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--labels", type=Path, required=True, help=".npy of their labels")
     evaluate.add_argument("--output", type=Path, required=True, help="folder for probabilities and evaluation.json")
     evaluate.add_argument(
-        "--also", type=Path, action="append", default=[], help="NAME_images.npy, for NAME_probabilities.npy; repeatable"
+        "--also", type=_named, action="append", default=[], help="NAME=FILE, for NAME_probabilities.npy; repeatable"
     )
     evaluate.add_argument("--batch-size", type=_positive, default=500, help="images scored at once")
     evaluate.add_argument("--class-names", type=_names, default=CLASS_NAMES, help="ten names, with commas between")
@@ -168,6 +168,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is below 1; expected 1 or more")
     return number
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, _, file = text.partition("=")
+    if not name or not file:
+        raise argparse.ArgumentTypeError(f"{text!r} came; expected NAME=FILE")
+    return name, Path(file)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Scores a final model on one set of images: probabilities and figures into a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def run(
     batch_size: int,
     wanted: Wanted,
     class_names: Sequence[str] = CLASS_NAMES,
-    also: Sequence[Path] = (),
+    also: Mapping[str, Path] = MappingProxyType({}),
 ) -> EvaluationResult:
     """Score a model; write `probabilities.npy` and `evaluation.json`.
 
@@ -37,7 +38,7 @@ def run(
         batch_size: Images scored at once.
         wanted: The device that scores.
         class_names: Names of the labels, in their order.
-        also: Further files `NAME_images.npy`, of whose images the probabilities are wanted and no figures; they go to
+        also: Further files of images by a name, of which the probabilities are wanted and no figures; they go to
             `NAME_probabilities.npy`.
 
     Raises:
@@ -52,8 +53,7 @@ def run(
     model = load(model_file)
     probabilities = predict(model, split.images, batch_size)
     np.save(output / PROBABILITIES_FILE, probabilities)
-    for file in also:
-        name = file.name.removesuffix("_images.npy")
+    for name, file in also.items():
         np.save(output / f"{name}_{PROBABILITIES_FILE}", predict(model, load_images(file), batch_size))
     result = metrics.evaluate(probabilities, np.asarray(split.labels), class_names)
     (output / RESULT_FILE).write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.execution import Steps
 from tasks import store
 from tasks.errors import ConfigurationError
-from tasks.ingest import drops, settling
+from tasks.ingest import drops, extra_test, settling
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.drop_address import place_at
 from tasks.ingest.drops import Arrivals
@@ -21,7 +21,7 @@ from tasks.values.validation import DataValidationError, Validation
 
 
 def check(config: IngestConfig) -> None:
-    """See, before anything starts, that the drops folder is one and the corrections a file.
+    """See, before anything starts, that the folders are there and the corrections a file.
 
     Raises:
         ConfigurationError: if they are not.
@@ -30,6 +30,7 @@ def check(config: IngestConfig) -> None:
         raise ConfigurationError(f"The corrections {config.corrections} are not there; expected a CSV file.")
     if config.drops is not None:
         place_at(config.drops)
+    extra_test.check(config)
 
 
 @contextmanager

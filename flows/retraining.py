@@ -24,7 +24,7 @@ from tasks import machine, store
 from tasks.errors import ConfigurationError
 from tasks.evaluate.config import EvaluateConfig
 from tasks.evaluate.step import evaluate as evaluate_step
-from tasks.ingest import corrections, sources
+from tasks.ingest import corrections, extra_test, sources
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.step import ingest as ingest_step
 from tasks.preprocess.config import PreprocessConfig
@@ -100,17 +100,21 @@ def retrain(
             found = steps.attempt("ingest", sources.resolve, source, ingest, os.environ)
             run.begin(found)
             corrected = steps.attempt("ingest", corrections.read, ingest)
+            extra = steps.attempt("ingest", extra_test.find, found, ingest)
             with intake.opened(steps, found, ingest) as arrivals:
-                dataset = steps.run(ingest_step, found, ingest, arrivals, corrected)
+                dataset = steps.run(ingest_step, found, ingest, arrivals, corrected, extra)
                 compared = steps.attempt("validate", intake.baselines, arrivals, dataset)
                 validation = steps.run(validate_step, dataset, compared, validate)
                 dataset = run.settle(arrivals, dataset, compared, validation, validate)
-            splits = steps.run(preprocess_step, dataset, validation.near_duplicates, preprocess)
+            trainable = dataset.without_extra_test()
+            splits = steps.run(preprocess_step, trainable, validation.near_duplicates, preprocess)
             model = steps.run(train_step, splits, recipe, seed, train)
             if train.warm_start:
                 model = run.go_on_with(starts.choose(steps, splits, recipe, seed, train, model))
-            evaluation = steps.run(evaluate_step, model, splits, validation.near_duplicates, evaluate)
-            steps.run(register_step, dataset, splits, model, evaluation, run.info, register)
+            evaluation = steps.run(
+                evaluate_step, model, splits, validation.near_duplicates, dataset.extra_test, evaluate
+            )
+            steps.run(register_step, trainable, splits, model, evaluation, run.info, register)
         return run.summary
 
 

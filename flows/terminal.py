@@ -106,6 +106,10 @@ class Terminal:
             if unseen is not None and summary.dataset is not None and summary.dataset.num_test_images_in_train:
                 num_left_out = summary.dataset.num_test_images_in_train
                 self.say(f"         {_with_interval(unseen)} without the {num_left_out:,} near-duplicates of train")
+            extra, images = summary.metrics.extra_test_accuracy, summary.extra_test
+            if extra is not None and images is not None:
+                total = sum(images.num_images.values())
+                self.say(f"         {_with_interval(extra)} on the {total:,} extra test images")
         if summary.practice:
             self.say("Data     practice images: the figures say nothing about photographs", style="bold yellow")
         if summary.drops:

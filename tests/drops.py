@@ -1,4 +1,4 @@
-"""Makes drops as people leave them."""
+"""Makes drops as people leave them, and as ingest does."""
 
 import json
 from collections.abc import Sequence

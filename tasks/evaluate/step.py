@@ -6,6 +6,7 @@ from prefect import task
 from cnn_model.results import EvaluationResult
 from tasks import child, machine, policies, store
 from tasks.evaluate.config import EvaluateConfig
+from tasks.values.drops import Drop
 from tasks.values.evaluation import Evaluation
 from tasks.values.label_issues import LabelIssues
 from tasks.values.model import TrainedModel
@@ -21,17 +22,25 @@ from tasks.values.splits import Splits
     ),
 )
 def evaluate(
-    model: TrainedModel, splits: Splits, near_duplicates: NearDuplicates, config: EvaluateConfig
+    model: TrainedModel,
+    splits: Splits,
+    near_duplicates: NearDuplicates,
+    extra_test: Drop | None,
+    config: EvaluateConfig,
 ) -> Evaluation:
-    """Score one model on the test split, in a child process; it knows nothing of a champion.
+    """Score one model on the test split and, apart from it, on extra test images, in a child process.
+
+    It knows nothing of a champion.
 
     Args:
         model: The model.
         splits: What it was trained on, and the test split.
         near_duplicates: Of the dataset that the splits were cut from.
+        extra_test: Images for testing only, beside the test split; None where there are none.
         config: How to score.
     """
     # SciPy and scikit-learn take a second to import.
+    from tasks.evaluate import extra_test as extra_tests
     from tasks.evaluate import label_issues
     from tasks.evaluate.subsets import accuracy_without
 
@@ -40,6 +49,9 @@ def evaluate(
     arrays = store.current().fetch(splits.artifact)
     with store.current().staging() as folder:
         held_out = _held_out(model, splits)
+        also = {name: arrays / f"{name}_images.npy" for name in held_out}
+        if extra_test is not None:
+            also[extra_tests.NAME] = extra_tests.images_file(extra_test)
         arguments = {
             "--model": store.current().fetch(model.artifact) / "model.keras",
             "--images": arrays / "test_images.npy",
@@ -53,11 +65,12 @@ def evaluate(
             "evaluate",
             [
                 *(str(part) for pair in arguments.items() for part in pair),
-                *(f"--also={arrays / name}_images.npy" for name in held_out),
+                *(f"--also={name}={file}" for name, file in also.items()),
             ],
             timeout_seconds=config.timeout_minutes * 60,
         )
         scored = [label_issues.load(name, arrays, folder) for name in ("test", *held_out)]
+        extra = extra_tests.figures(extra_test, folder, splits.class_names) if extra_test is not None else None
         artifact = store.current().publish(folder)
     with store.current().staging() as folder:
         suspects = label_issues.write(folder, scored, splits.class_names)
@@ -78,6 +91,7 @@ def evaluate(
         without_label_issues=accuracy_without(
             test.probabilities, test.labels, np.isin(np.arange(len(test.labels)), suspects["test"])
         ),
+        extra_test=extra,
     )
 
 

@@ -48,6 +48,12 @@ class IngestConfig(BaseModel):
         description="CSV of labels that were put right, such as a report's label_issues.csv with its last column "
         "filled in; for training images alone.",
     )
+    extra_test: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder with labelled images for testing only, in one of a drop's formats: a path or file:// URL; "
+        "docs/drops.md.",
+    )
     drop_min_age_minutes: float | None = Field(
         None,
         gt=0,

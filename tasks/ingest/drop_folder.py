@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import stat
 import time
 import uuid
@@ -37,9 +38,7 @@ class DropFolder:
     """
 
     def __init__(self, address: str) -> None:
-        self.root = _path_of(address)
-        if not self.root.is_dir():
-            raise ConfigurationError(f"--ingest.drops is {address!r}, which is no folder; make it, or name another.")
+        self.root = local_folder(address, "--ingest.drops")
 
     @property
     def address(self) -> str:
@@ -167,10 +166,19 @@ class DropFolder:
                 yield Path(entry.path).relative_to(top).as_posix(), status
 
 
-def _path_of(address: str) -> Path:
-    if address.lower().startswith("file://"):
-        return Path(unquote(urlsplit(address).path)).absolute()
-    return Path(address).expanduser().absolute()
+def local_folder(address: str, option: str) -> Path:
+    """The folder that an option names by a path or a file:// URL.
+
+    Raises:
+        ConfigurationError: if it is another kind of URL, or no folder.
+    """
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
+    if scheme is not None and scheme[1].lower() != "file":
+        raise ConfigurationError(f"{option} is {address!r}; expected a path or a file:// URL of a local folder.")
+    path = Path(address).expanduser() if scheme is None else Path(unquote(urlsplit(address).path))
+    if not path.is_dir():
+        raise ConfigurationError(f"{option} is {address!r}, which is no folder; make it, or name another.")
+    return path.absolute()
 
 
 def _flush(path: Path) -> None:

@@ -166,6 +166,33 @@ def read(arrivals: Arrivals, config: IngestConfig) -> tuple[Drop, ...]:
     return tuple(drop.known or _read(folder, drop, arrivals.class_names) for drop in arrivals.drops)
 
 
+def read_one(folder: DropPlace, found: FoundDrop, class_names: Sequence[str]) -> Drop:
+    """A folder of labelled images, in the store; whatever is wrong with it is in the value.
+
+    Raises:
+        DropUnreadableError: if its files are not those that were found.
+        StoreError: if the store cannot be written.
+    """
+    contents, problem = _contents(folder, found, class_names)
+    images, labels = contents.arrays()
+    opened = store.current()
+    with opened.staging() as staging:
+        np.save(staging / "images.npy", images, allow_pickle=False)
+        np.save(staging / "labels.npy", labels, allow_pickle=False)
+        (staging / "names.json").write_text(json.dumps(contents.names))
+        artifact = opened.publish(staging)
+    return Drop(
+        name=found.name,
+        digest=found.digest,
+        artifact=artifact,
+        num_images=len(labels),
+        num_unreadable=len(contents.unreadable),
+        unreadable=tuple(contents.unreadable[:MAX_NAMED]),
+        ignored=tuple(contents.ignored[:MAX_NAMED]),
+        problem=problem,
+    )
+
+
 def _incomplete(listing: Listing, min_age_minutes: float | None) -> str | None:
     """Why a drop is not complete, in a sentence; None if it is."""
     if listing.marked:
@@ -194,7 +221,7 @@ def _look(
         return _taken(folder, name, receipt, class_names)
     listing = folder.listing(name)
     missing = _incomplete(listing, min_age_minutes)
-    return _new(folder, name, listing) if missing is None else _waiting(folder, name, missing)
+    return by_content(folder, name, listing) if missing is None else _waiting(folder, name, missing)
 
 
 def _taken(folder: DropPlace, name: str, receipt: Receipt, class_names: Sequence[str]) -> FoundDrop:
@@ -219,7 +246,7 @@ def _taken(folder: DropPlace, name: str, receipt: Receipt, class_names: Sequence
                 baselines=receipt.baselines,
             )
         if known is None:
-            return _new(folder, name, listing)
+            return by_content(folder, name, listing)
     note = "Its files were altered after it was taken. What was taken is used; put new files into a new drop."
     return FoundDrop(
         name=name,
@@ -231,7 +258,12 @@ def _taken(folder: DropPlace, name: str, receipt: Receipt, class_names: Sequence
     )
 
 
-def _new(folder: DropPlace, name: str, listing: Listing) -> FoundDrop:
+def by_content(folder: DropPlace, name: str, listing: Listing) -> FoundDrop:
+    """A folder of labelled images as it is now, known by its files.
+
+    Raises:
+        DropUnreadableError: if one cannot be read.
+    """
     digest = _combined(folder.digests(name, listing.sizes))
     return FoundDrop(name=name, digest=digest, listing=listing.sha256)
 
@@ -272,34 +304,16 @@ def _repeated(folder: DropPlace, drop: FoundDrop, first: FoundDrop) -> DropOutco
 
 def _read(folder: DropPlace, found: FoundDrop, class_names: Sequence[str]) -> Drop:
     try:
-        contents, problem = _contents(folder, found, class_names)
+        return read_one(folder, found, class_names)
     except DropUnreadableError as error:
         raise _changed(folder, found) from error
-    images, labels = contents.arrays()
-    opened = store.current()
-    with opened.staging() as staging:
-        np.save(staging / "images.npy", images, allow_pickle=False)
-        np.save(staging / "labels.npy", labels, allow_pickle=False)
-        (staging / "names.json").write_text(json.dumps(contents.names))
-        artifact = opened.publish(staging)
-    return Drop(
-        name=found.name,
-        digest=found.digest,
-        artifact=artifact,
-        num_images=len(labels),
-        num_unreadable=len(contents.unreadable),
-        unreadable=tuple(contents.unreadable[:MAX_NAMED]),
-        ignored=tuple(contents.ignored[:MAX_NAMED]),
-        problem=problem,
-    )
 
 
 def _contents(folder: DropPlace, found: FoundDrop, class_names: Sequence[str]) -> tuple[Contents, str | None]:
     """What the files hold, and why they cannot be read as a whole; each file is read once.
 
     Raises:
-        SourceError: if they are not those that were found.
-        DropUnreadableError: if one is gone.
+        DropUnreadableError: if they are not those that were found.
     """
     sizes = folder.listing(found.name).sizes
     digests: dict[str, str] = {}
@@ -314,7 +328,7 @@ def _contents(folder: DropPlace, found: FoundDrop, class_names: Sequence[str]) -
     except DropError as error:
         contents, problem = Contents(), str(error)
     if _combined(digests | folder.digests(found.name, sizes.keys() - digests.keys())) != found.digest:
-        raise _changed(folder, found)
+        raise DropUnreadableError("its files are not those that were found")
     return contents, problem
 
 

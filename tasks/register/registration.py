@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from filelock import FileLock
 
-from cnn_model.results import EpochMetrics
+from cnn_model.results import EpochMetrics, Interval
 from tasks import store
 from tasks.ledger import Ledger, LedgerEntry, model_name
 from tasks.register.config import RegisterConfig
@@ -130,6 +130,11 @@ def _lineage(splits: Splits, model: TrainedModel, run: RunInfo) -> dict[str, str
     }
 
 
+def _extra_test_digest(evaluation: Evaluation) -> dict[str, str]:
+    """What the accuracy on the extra test images is of: it compares only where this is equal."""
+    return {"extra_test_digest": evaluation.extra_test.digest} if evaluation.extra_test is not None else {}
+
+
 def _start(model: TrainedModel) -> str:
     """What the model started from: cold, or a champion, by the digest that its version has as `model_digest`."""
     return "cold" if model.start is None else f"champion {model.start.digest}"
@@ -156,28 +161,38 @@ def _log_run(
             "num_parameters": training.num_parameters,
         },
         metrics={
-            "test_accuracy": result.accuracy.value,
-            "test_accuracy_low": result.accuracy.low,
-            "test_accuracy_high": result.accuracy.high,
+            **_with_bounds("test_accuracy", result.accuracy),
             "test_loss": result.loss,
             "test_macro_f1": result.macro_f1,
             "test_expected_calibration_error": result.expected_calibration_error,
             **_without_near_duplicates(evaluation),
+            **_on_extra_test(evaluation),
             "temperature": training.temperature,
         },
         histories=_histories(training.history),
         dataset=(splits.dataset_name, splits.artifact.digest),
-        tags={**_lineage(splits, model, run), **{f"version.{key}": value for key, value in training.versions.items()}},
+        tags={
+            **_lineage(splits, model, run),
+            **_extra_test_digest(evaluation),
+            **{f"version.{key}": value for key, value in training.versions.items()},
+        },
     )
 
 
 def _without_near_duplicates(evaluation: Evaluation) -> dict[str, float]:
     """The accuracy on test images without near-duplicate in train, where there are such."""
     subset = evaluation.without_near_duplicates
-    if subset is None:
-        return {}
-    name = "test_accuracy_without_near_duplicates"
-    return {name: subset.accuracy.value, f"{name}_low": subset.accuracy.low, f"{name}_high": subset.accuracy.high}
+    return _with_bounds("test_accuracy_without_near_duplicates", subset.accuracy) if subset is not None else {}
+
+
+def _on_extra_test(evaluation: Evaluation) -> dict[str, float]:
+    """The accuracy on the extra test images, where there are such."""
+    extra = evaluation.extra_test
+    return _with_bounds("extra_test_accuracy", extra.result.accuracy) if extra is not None else {}
+
+
+def _with_bounds(name: str, accuracy: Interval) -> dict[str, float]:
+    return {name: accuracy.value, f"{name}_low": accuracy.low, f"{name}_high": accuracy.high}
 
 
 def _histories(epochs: tuple[EpochMetrics, ...]) -> dict[str, list[float]]:

@@ -29,6 +29,13 @@ def markdown(contents: ReportContents, path: str) -> str:
                 f"- Without near-duplicates of train: {words.percent(unseen.accuracy.value, digits)}, "
                 f"95 % interval {words.interval(unseen.accuracy, digits)}, on {words.number(unseen.num_images)}"
             ]
+        if (extra := contents.evaluation.extra_test) is not None:
+            digits = words.digits_for(extra.result.num_images)
+            lines += [
+                f"- Extra test images: {words.percent(extra.result.accuracy.value, digits)}, "
+                f"95 % interval {words.interval(extra.result.accuracy, digits)}, "
+                f"on {words.number(extra.result.num_images)}"
+            ]
     if contents.registration is not None:
         champion = contents.registration.champion_version
         lines += [

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from tasks.values.dataset import RawDataset
-from tasks.values.drops import DropOutcomes
+from tasks.values.drops import Drop, DropOutcomes
 from tasks.values.evaluation import Evaluation
 from tasks.values.execution import STEP_NAMES, RunInfo, StepRecord, in_order
 from tasks.values.model import TrainedModel
@@ -79,6 +79,11 @@ class ReportContents(BaseModel):
     def checks(self) -> tuple[Check, ...]:
         """The data checks, also of a validation that stopped the run."""
         return self.validation.checks if self.validation is not None else self.failed_checks
+
+    @property
+    def extra_test(self) -> Drop | None:
+        """The images that are kept for testing only, where there are such."""
+        return self.dataset.extra_test if self.dataset is not None else None
 
     @property
     def near_duplicates(self) -> NearDuplicates | None:

@@ -75,6 +75,7 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
     Where the images cannot be read, the page says so in their place.
     """
     result = contents.evaluation.result if contents.evaluation is not None else None
+    extra = contents.evaluation.extra_test if contents.evaluation is not None else None
     pictures, excuse = _shown("pictures", lambda: _pictures(contents, config))
     pairs, pairs_excuse = _shown("near-duplicates", lambda: _pairs(contents, config))
     suspects, suspects_excuse = _shown("suspected labels", lambda: _suspects(contents, config))
@@ -86,6 +87,7 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
         run=contents.run,
         result=result,
         digits=words.digits_for(result.num_images) if result is not None else 1,
+        extra_digits=words.digits_for(extra.result.num_images) if extra is not None else 1,
         charts=_charts(contents),
         metrics=METRICS,
         matrix=_matrix(result) if result is not None else (),

@@ -18,6 +18,7 @@ from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import StepName, StepOutcome
 from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.start import StartChoice
+from tasks.values.validation import Validation
 
 SUMMARY = "summary.json"
 SCHEMA = Path(__file__).with_name("summary.schema.json")
@@ -63,6 +64,15 @@ class DropSummary(_Value):
     failed_checks: tuple[str, ...] = Field(description="Names of the checks that failed, warnings among them.")
 
 
+class ExtraTestSummary(_Value):
+    """The images that are kept for testing only."""
+
+    name: str = Field(description="Of their folder.")
+    digest: str = Field(description="SHA-256 over its files; the accuracy compares only where it is equal.")
+    num_images: dict[str, int] = Field(description="By class; empty before validate has counted them.")
+    failed_checks: tuple[str, ...] = Field(description="Names of the checks that failed as warnings.")
+
+
 class StepSummary(_Value):
     """One step."""
 
@@ -81,7 +91,7 @@ class Metric(_Value):
 
 
 class Metrics(_Value):
-    """The model on the test images; shares from 0 to 1."""
+    """The model on the published test images, where nothing else is said; shares from 0 to 1."""
 
     accuracy: Metric
     accuracy_without_near_duplicates: Metric | None = Field(
@@ -89,6 +99,9 @@ class Metrics(_Value):
     )
     accuracy_without_label_issues: Metric | None = Field(
         description="On the test images whose label is not suspected to be wrong; null where all are."
+    )
+    extra_test_accuracy: Metric | None = Field(
+        description="On the extra test images, which take part in no other figure; null without --ingest.extra-test."
     )
     macro_precision: Metric
     macro_recall: Metric
@@ -128,6 +141,7 @@ class Summary(_Value):
     source: SourceSummary
     dataset: DatasetSummary | None
     drops: tuple[DropSummary, ...] = Field(description="Each drop that was found; empty without --ingest.drops.")
+    extra_test: ExtraTestSummary | None = Field(description="Null without --ingest.extra-test.")
     recipe: str
     seed: int
     code_version: str
@@ -164,6 +178,7 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
         source=SourceSummary(asked=run.source, resolved=run.resolved_source),
         dataset=_dataset(contents.dataset, contents.near_duplicates),
         drops=_drops(contents.drops),
+        extra_test=_extra_test(contents.dataset, contents.validation),
         recipe=run.recipe,
         seed=run.seed,
         code_version=run.code_version,
@@ -216,6 +231,18 @@ def _drops(outcomes: DropOutcomes | None) -> tuple[DropSummary, ...]:
     )
 
 
+def _extra_test(dataset: RawDataset | None, validation: Validation | None) -> ExtraTestSummary | None:
+    if dataset is None or dataset.extra_test is None:
+        return None
+    verdict = validation.extra_test if validation is not None else None
+    return ExtraTestSummary(
+        name=dataset.extra_test.name,
+        digest=dataset.extra_test.digest,
+        num_images=dict(zip(dataset.class_names, verdict.num_images, strict=True)) if verdict is not None else {},
+        failed_checks=tuple(check.name for check in verdict.failed) if verdict is not None else (),
+    )
+
+
 def _starts(choice: StartChoice | None) -> tuple[StartSummary, ...]:
     if choice is None:
         return ()
@@ -233,11 +260,12 @@ def _starts(choice: StartChoice | None) -> tuple[StartSummary, ...]:
 
 
 def _metrics(evaluation: Evaluation) -> Metrics:
-    result = evaluation.result
+    result, extra = evaluation.result, evaluation.extra_test
     return Metrics(
         accuracy=Metric(**result.accuracy.model_dump()),
         accuracy_without_near_duplicates=_of_subset(evaluation.without_near_duplicates),
         accuracy_without_label_issues=_of_subset(evaluation.without_label_issues),
+        extra_test_accuracy=Metric(**extra.result.accuracy.model_dump()) if extra is not None else None,
         macro_precision=_without_interval(result.macro_precision),
         macro_recall=_without_interval(result.macro_recall),
         macro_f1=_without_interval(result.macro_f1),

@@ -31,7 +31,8 @@ class ValidateConfig(BaseModel):
         ge=0,
         le=1,
         description="A drop is bad where more than this share of it is unreadable, blank, of a wrong scale, there "
-        "already or labelled in two ways, each counted alone; 0 to 1. A single test image makes it bad in any case.",
+        "already or labelled in two ways, each counted alone; 0 to 1. A single test image makes it bad in any case. "
+        "Extra test images stop the run where more than this share is unreadable.",
     )
     max_drop_drift_share: float = Field(
         0.05,

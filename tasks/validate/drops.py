@@ -1,7 +1,7 @@
 """What is to be thought of each drop: looked at alone, against what was there before, and against its baselines.
 
 A bad drop is a result here and never an error. Every check of single images, or of the drop as a whole, is a function
-of a `_Candidate` that gives a `Finding`; Great Expectations holds the findings against their bounds.
+of a `Candidate` that gives a `Finding`; Great Expectations holds the findings against their bounds.
 """
 
 import json
@@ -20,18 +20,20 @@ from tasks.validate.statistics import image_table
 from tasks.validate.suite import MIN_CONTRAST
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import MAX_NAMED, Drop
+from tasks.values.pixels import pixel_sha256
 from tasks.values.validation import DropVerdict
 
 Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class _Reference:
+class Reference:
     """What was there before a drop.
 
     Attributes:
-        test: Digests of the test images.
-        known: The label of each training image of the base and of the good drops before, by its digest; it grows.
+        test: Digests of the test images, published and extra.
+        known: The label of each training image of the base and of the good drops before, by its digest; it grows. For
+            the extra test images, that of each published test image.
     """
 
     test: frozenset[str]
@@ -39,7 +41,7 @@ class _Reference:
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """One drop as the checks see it.
 
     Attributes:
@@ -55,7 +57,7 @@ class _Candidate:
     labels: NDArray[np.int64]
     table: pd.DataFrame
     names: Sequence[str]
-    reference: _Reference
+    reference: Reference
     config: ValidateConfig
 
     @property
@@ -101,11 +103,11 @@ def judge(
         return ()
     train, test = (base[base["split"] == split] for split in ("train", "test"))
     known: dict[str, int] = dict(zip(train["digest"], train["label"].astype(int), strict=True))
-    reference = _Reference(frozenset(test["digest"]), known)
+    reference = Reference(frozenset(test["digest"]) | _digests(dataset.extra_test), known)
     verdicts: list[DropVerdict] = []
     for drop in dataset.drops:
-        findings = [_as_a_whole(drop), _readable(drop, config.max_drop_fault_share), _other_files(drop)]
-        candidate = _candidate(drop, reference, config) if drop.num_images else None
+        findings = [as_a_whole(drop), readable(drop, config.max_drop_fault_share), other_files(drop)]
+        candidate = read_candidate(drop, reference, config) if drop.num_images else None
         if candidate is not None:
             findings += [check(candidate) for check in CHECKS]
             findings += likeness.findings(drop, candidate.table, candidate.images, candidate.labels)
@@ -117,16 +119,29 @@ def judge(
     return tuple(verdicts)
 
 
-def _candidate(drop: Drop, reference: _Reference, config: ValidateConfig) -> _Candidate:
+def _digests(drop: Drop | None) -> frozenset[str]:
+    if drop is None:
+        return frozenset()
+    images = np.load(store.current().fetch(drop.artifact) / "images.npy", mmap_mode="r", allow_pickle=False)
+    return frozenset(pixel_sha256(image) for image in images)
+
+
+def read_candidate(drop: Drop, reference: Reference, config: ValidateConfig) -> Candidate:
+    """Fetch a drop and describe its images.
+
+    Raises:
+        StoreError: if its artifact is missing or damaged.
+    """
     folder = store.current().fetch(drop.artifact)
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(folder / "labels.npy", mmap_mode="r", allow_pickle=False)
     names = json.loads((folder / "names.json").read_text())
     table = image_table(images, labels, drop.name)
-    return _Candidate(drop, images, labels.astype(np.int64), table, names, reference, config)
+    return Candidate(drop, images, labels.astype(np.int64), table, names, reference, config)
 
 
-def _as_a_whole(drop: Drop) -> Finding:
+def as_a_whole(drop: Drop) -> Finding:
+    """Whether the files could be made anything of."""
     problem = drop.problem or ("no image could be read" if not drop.num_images else None)
     return Finding(
         name="readable drop",
@@ -138,7 +153,8 @@ def _as_a_whole(drop: Drop) -> Finding:
     )
 
 
-def _readable(drop: Drop, max_share: float) -> Finding:
+def readable(drop: Drop, max_share: float) -> Finding:
+    """Which files gave no image; bad beyond a share of them."""
     total = drop.num_images + drop.num_unreadable
     reasons = [f"{item.name}: {item.reason}" for item in drop.unreadable]
     return Finding(
@@ -153,7 +169,8 @@ def _readable(drop: Drop, max_share: float) -> Finding:
     )
 
 
-def _other_files(drop: Drop) -> Finding:
+def other_files(drop: Drop) -> Finding:
+    """Which files were left alone."""
     return Finding(
         name="other files",
         observed=f"left alone, such as {drop.ignored[0]}" if drop.ignored else "none",
@@ -165,13 +182,13 @@ def _other_files(drop: Drop) -> Finding:
     )
 
 
-def _test_images(candidate: _Candidate) -> Finding:
+def _test_images(candidate: Candidate) -> Finding:
     found = candidate.table["digest"].isin(candidate.reference.test).to_numpy()
     advice = "Take them out: a model that has learned its test images cannot be judged by them."
-    return candidate.faults("test images", "none of the published test images", found, advice, max_share=0.0)
+    return candidate.faults("test images", "no test image, published or extra", found, advice, max_share=0.0)
 
 
-def _copies(candidate: _Candidate) -> Finding:
+def _copies(candidate: Candidate) -> Finding:
     found = candidate.table["digest"].isin(candidate.reference.known.keys()).to_numpy()
     advice = "Send new images alone; what was taken once stays in the dataset."
     return candidate.faults(
@@ -179,7 +196,8 @@ def _copies(candidate: _Candidate) -> Finding:
     )
 
 
-def _contradictions(candidate: _Candidate) -> Finding:
+def contradictions(candidate: Candidate) -> Finding:
+    """Equal images with different labels."""
     table = candidate.table
     before = table["digest"].map(candidate.reference.known)
     within = table.groupby("digest")["label"].transform("nunique") > 1
@@ -188,31 +206,33 @@ def _contradictions(candidate: _Candidate) -> Finding:
     return candidate.faults("contradictory labels", "equal images have equal labels", found.to_numpy(), advice)
 
 
-def _duplicates(candidate: _Candidate) -> Finding:
+def _duplicates(candidate: Candidate) -> Finding:
     found = candidate.table["digest"].duplicated().to_numpy()
     return candidate.faults("duplicates within the drop", "each image once", found, "Send each image once.")
 
 
-def _wrong_scale(candidate: _Candidate) -> Finding:
+def wrong_scale(candidate: Candidate) -> Finding:
+    """Images whose levels are 0 and 1."""
     advice = "Values of 0 to 1 were stored as bytes: multiply them by 255 before."
     return candidate.faults("wrong scale", "levels of 0 to 255", _of_zero_to_one(candidate.table), advice)
 
 
-def _blank(candidate: _Candidate) -> Finding:
-    blank = (candidate.table["contrast"].to_numpy() < MIN_CONTRAST) & ~_of_zero_to_one(candidate.table)
+def blank(candidate: Candidate) -> Finding:
+    """Images on which nothing is to be seen."""
+    found = (candidate.table["contrast"].to_numpy() < MIN_CONTRAST) & ~_of_zero_to_one(candidate.table)
     advice = "Nothing is to be seen on them: look at the program that wrote them."
-    return candidate.faults("blank images", f"at least {MIN_CONTRAST:g} levels of contrast", blank, advice)
+    return candidate.faults("blank images", f"at least {MIN_CONTRAST:g} levels of contrast", found, advice)
 
 
 def _of_zero_to_one(table: pd.DataFrame) -> NDArray[np.bool_]:
     return ((table["brightest"] <= 1) & (table["contrast"] > 0)).to_numpy()
 
 
-CHECKS: tuple[Callable[[_Candidate], Finding], ...] = (
+CHECKS: tuple[Callable[[Candidate], Finding], ...] = (
     _test_images,
     _copies,
-    _contradictions,
+    contradictions,
     _duplicates,
-    _wrong_scale,
-    _blank,
+    wrong_scale,
+    blank,
 )

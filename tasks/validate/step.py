@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 def validate(dataset: RawDataset, baselines: Baselines, config: ValidateConfig) -> Validation:
     """Check the raw dataset with Great Expectations; a critical failure stops the run before training.
 
-    Each of its drops is judged as well; a bad one is for the flow to act on, since a cached step moves nothing.
+    Each of its drops is judged as well; a bad one is for the flow to act on, since a cached step moves nothing. Extra
+    test images that cannot be used stop the run.
 
     Args:
         dataset: With all drops that were read.
@@ -30,6 +31,7 @@ def validate(dataset: RawDataset, baselines: Baselines, config: ValidateConfig) 
     # Great Expectations takes seconds to import and belongs to this step alone; SciPy takes one.
     from tasks.validate.checks import check_dataset, write_checks
     from tasks.validate.drops import judge
+    from tasks.validate.extra_test import judge_extra_test, require_good
     from tasks.validate.likeness import Likeness
     from tasks.validate.near_duplicates import write_near_duplicates
 
@@ -37,6 +39,13 @@ def validate(dataset: RawDataset, baselines: Baselines, config: ValidateConfig) 
     for check in findings.checks:
         if not check.passed:
             logger.warning("%s: observed %s, expected %s", check.name, check.observed, check.expected)
+    extra_test = judge_extra_test(dataset, findings.images, config)
+    if dataset.extra_test is not None and extra_test is not None:
+        require_good(extra_test, dataset.extra_test.name, findings.checks)
+        for check in extra_test.failed:
+            logger.warning(
+                "Extra test images, %s: observed %s, expected %s", check.name, check.observed, check.expected
+            )
     # An artifact of their own: what is made of them does not hang on checks and their bounds.
     with store.current().staging() as folder:
         write_near_duplicates(folder, findings.pairs, findings.groups)
@@ -49,4 +58,6 @@ def validate(dataset: RawDataset, baselines: Baselines, config: ValidateConfig) 
         write_checks(folder, findings.checks, findings.images)
         artifact = store.current().publish(folder)
     drops = judge(dataset, findings.images, Likeness(dataset, baselines, config), config)
-    return Validation(artifact=artifact, checks=findings.checks, near_duplicates=near_duplicates, drops=drops)
+    return Validation(
+        artifact=artifact, checks=findings.checks, near_duplicates=near_duplicates, drops=drops, extra_test=extra_test
+    )

@@ -23,6 +23,8 @@ class RawDataset(BaseModel):
         num_corrected_labels: Training labels of the base that reviewers put right.
         drops: Labelled images that came beside the base, in the order of their arrival; for training, never for the
             test. Ingest names all that it read, and those that are not accepted are gone before preprocess.
+        extra_test: Labelled images for testing only, beside the published ones. They are no part of the digest, and
+            gone before preprocess, so that nothing that is trained hangs on them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +36,7 @@ class RawDataset(BaseModel):
     num_test_images: int
     num_corrected_labels: int = 0
     drops: tuple[Drop, ...] = ()
+    extra_test: Drop | None = None
 
     @property
     def digest(self) -> str:
@@ -47,3 +50,7 @@ class RawDataset(BaseModel):
     def with_drops(self, digests: Collection[str]) -> Self:
         """The same dataset with those of its drops alone."""
         return self.model_copy(update={"drops": tuple(drop for drop in self.drops if drop.digest in digests)})
+
+    def without_extra_test(self) -> Self:
+        """The same dataset as training may know it."""
+        return self.model_copy(update={"extra_test": None})

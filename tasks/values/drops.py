@@ -28,7 +28,7 @@ class Unreadable(BaseModel):
 
 
 class Drop(BaseModel):
-    """One drop, read.
+    """One drop, read; or the folder of the extra test images, which is read likewise.
 
     The artifact holds `images.npy` (shape (num_images, 32, 32, 3), dtype=uint8, range [0, 255]), `labels.npy` (shape
     (num_images,), dtype=uint8, [0, 9]) and `names.json`, the list of where each image came from.

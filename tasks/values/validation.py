@@ -46,7 +46,7 @@ class DropCheck(Check):
 
 
 class DropVerdict(BaseModel):
-    """What validate thinks of one drop.
+    """What validate thinks of one drop, or of the extra test images.
 
     Attributes:
         digest: The drop's.
@@ -78,6 +78,8 @@ class Validation(BaseModel):
 
     Attributes:
         drops: What is to be thought of each of the dataset's drops, in their order; a bad one stops nothing here.
+        extra_test: What is to be thought of the extra test images, in which no critical check failed; None where there
+            are none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,6 +88,7 @@ class Validation(BaseModel):
     checks: tuple[Check, ...]
     near_duplicates: NearDuplicates
     drops: tuple[DropVerdict, ...] = ()
+    extra_test: DropVerdict | None = None
 
     @property
     def warnings(self) -> tuple[Check, ...]:

@@ -1,10 +1,12 @@
 """What an edit of the project's own source recomputes, on a copy of it."""
 
 import hashlib
+import inspect
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +14,15 @@ from typing import Any
 import pytest
 
 from cnn_model.recipes.catalogue import find
-from tasks import policies
+from tasks import policies, store
 from tasks.evaluate.step import evaluate
 from tasks.ingest.step import ingest
 from tasks.preprocess.step import preprocess
 from tasks.store import Store
 from tasks.train.step import train
 from tasks.validate.step import validate
+from tasks.values.dataset import RawDataset
+from tests.drops import noise, publish_drop
 from tests.near_duplicates import publish_near_duplicates
 
 TASKS = {task.name: task for task in (ingest, validate, preprocess, train, evaluate)}
@@ -114,6 +118,24 @@ def test_other_near_duplicates_split_and_score_anew(task: Any, opened_store: Sto
         task.cache_policy.compute_key(context, {"near_duplicates": value}, {}) for value in (none, again, one)
     )
     assert first == same != other
+
+
+def test_extra_test_images_are_in_the_keys_of_what_reads_and_scores_them_alone(noise_dataset: RawDataset) -> None:
+    """Of what the flow hands to preprocess and train nothing changes, so neither do the splits nor the model."""
+    opened = store.current()
+    one, other = (publish_drop(opened, noise(20, seed), "ours") for seed in (1, 2))
+    datasets = [noise_dataset.model_copy(update={"extra_test": drop}) for drop in (None, one, other)]
+
+    def distinct(task: Any, name: str, values: Sequence[Any]) -> int:
+        context: Any = SimpleNamespace(task=task)
+        return len({task.cache_policy.compute_key(context, {name: value}, {}) for value in values})
+
+    assert distinct(validate, "dataset", datasets) == 3
+    assert distinct(preprocess, "dataset", [dataset.without_extra_test() for dataset in datasets]) == 1
+    assert distinct(evaluate, "extra_test", [dataset.extra_test for dataset in datasets]) == 3
+    assert (
+        "extra_test" not in inspect.signature(train.fn).parameters.keys() | inspect.signature(preprocess.fn).parameters
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.terminal import Terminal
 from tasks.progress import Progress
-from tasks.report.summary import DatasetSummary, Metric, Metrics, SourceSummary, Summary
+from tasks.report.summary import DatasetSummary, ExtraTestSummary, Metric, Metrics, SourceSummary, Summary
 
 NOTE = "loss 0.91, accuracy 0.68, 1743 images/s"
 
@@ -41,7 +41,7 @@ def test_a_training_has_one_line_that_fits(width: int, expected: str) -> None:
     assert re.search(expected, line)
 
 
-def closing_lines(num_test_images_in_train: int) -> list[str]:
+def closing_lines(num_test_images_in_train: int, extra_test_images: int = 0) -> list[str]:
     """The closing lines of a run with an accuracy of 0.8, and of 0.75 on what has no near-duplicate in train."""
     figure = Metric(value=0.8, low=0.79, high=0.81)
     unseen = Metric(value=0.75, low=0.74, high=0.76)
@@ -66,6 +66,9 @@ def closing_lines(num_test_images_in_train: int) -> list[str]:
         source=SourceSummary(asked="auto", resolved="the official archive"),
         dataset=dataset,
         drops=(),
+        extra_test=ExtraTestSummary(
+            name="ours", digest="cd" * 32, num_images={"cat": extra_test_images, "dog": 5}, failed_checks=()
+        ),
         recipe="fast",
         seed=1,
         code_version="abc",
@@ -75,6 +78,7 @@ def closing_lines(num_test_images_in_train: int) -> list[str]:
             accuracy=figure,
             accuracy_without_near_duplicates=unseen,
             accuracy_without_label_issues=None,
+            extra_test_accuracy=figure if extra_test_images else None,
             **dict.fromkeys(others, Metric(value=0.5, low=None, high=None)),
         ),
         label_issues=None,
@@ -98,4 +102,11 @@ def test_accuracy_stands_above_that_without_near_duplicates() -> None:
 def test_where_there_are_no_near_duplicates_there_is_one_figure() -> None:
     assert [line for line in closing_lines(0) if "interval" in line] == [
         "Accuracy 80.00 %, 95 % interval 79.00 to 81.00 %"
+    ]
+
+
+def test_accuracy_on_extra_test_images_has_a_line_of_its_own() -> None:
+    assert closing_lines(0, extra_test_images=1_200)[:2] == [
+        "Accuracy 80.00 %, 95 % interval 79.00 to 81.00 %",
+        "         80.00 %, 95 % interval 79.00 to 81.00 % on the 1,205 extra test images",
     ]

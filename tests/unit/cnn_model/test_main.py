@@ -121,14 +121,14 @@ def test_evaluate_writes_figures_and_every_module_takes_part_in_the_cache_key(
     images, labels = splits_folder / "validation_images.npy", splits_folder / "validation_labels.npy"
     model = trained[0] / "model.keras"
 
-    arguments = {"--model": model, "--images": images, "--labels": labels, "--output": tmp_path, "--also": images}
-    events = _child("evaluate", *(str(part) for pair in arguments.items() for part in pair))
+    arguments = {"--model": model, "--images": images, "--labels": labels, "--output": tmp_path}
+    events = _child("evaluate", *(str(part) for pair in arguments.items() for part in pair), f"--also=other={images}")
 
     result = EvaluationResult.model_validate_json((tmp_path / "evaluation.json").read_bytes())
     assert events[-2] == {"event": "result", **result.model_dump(mode="json")}
     probabilities = np.load(tmp_path / "probabilities.npy")
     assert (probabilities.shape, probabilities.dtype) == ((40, 10), np.float32)
-    np.testing.assert_array_equal(np.load(tmp_path / "validation_probabilities.npy"), probabilities)
+    np.testing.assert_array_equal(np.load(tmp_path / "other_probabilities.npy"), probabilities)
     assert result.accuracy.value == np.mean(probabilities.argmax(axis=1) == np.load(labels))
     assert _missing(events, "cnn_model.evaluation") == set()
 

@@ -16,7 +16,7 @@ from tasks.register.registration import register_model
 from tasks.registry import VERDICT_TAG, Registry
 from tasks.store import Reference, Store
 from tasks.values.dataset import RawDataset
-from tasks.values.evaluation import Evaluation, SubsetAccuracy
+from tasks.values.evaluation import Evaluation, ExtraTestEvaluation, SubsetAccuracy
 from tasks.values.execution import RunInfo
 from tasks.values.label_issues import LabelIssues
 from tasks.values.model import TrainedModel
@@ -63,6 +63,7 @@ def register(
     floor: float = 0.0,
     history: tuple[EpochMetrics, ...] = epochs(),
     start: Reference | None = None,
+    extra_test_accuracy: float | None = None,
 ) -> Registration:
     splits = Splits(
         artifact=artifact("splits"),
@@ -99,6 +100,12 @@ def register(
         without_near_duplicates=SubsetAccuracy(num_images=8, accuracy=Interval(value=0.4, low=0.3, high=0.6)),
         label_issues=LabelIssues(artifact=artifact("suspects"), num_images=10, num_suspects=0),
         without_label_issues=None,
+        extra_test=ExtraTestEvaluation(
+            digest="ef" * 32,
+            result=result.model_copy(update={"accuracy": Interval(value=extra_test_accuracy, low=0.2, high=0.9)}),
+        )
+        if extra_test_accuracy is not None
+        else None,
     )
     run = RunInfo(
         run_id="id",
@@ -283,3 +290,16 @@ def test_a_lost_server_is_a_transient_failure(opened_store: Store) -> None:
     lost = Machine(store=opened_store.root, tracking_uri="http://127.0.0.1:9")
     with use(lost), pytest.raises(RegistryUnreachableError, match=r"127\.0\.0\.1:9"):
         Registry()
+
+
+def test_accuracy_on_extra_test_images_is_recorded_and_decides_nothing(opened_store: Store) -> None:
+    first = register(0.5, "a", extra_test_accuracy=0.4)
+    second = register(0.4, "b", extra_test_accuracy=0.8)
+    third = register(0.3, "c")
+    assert [run.verdict for run in (first, second, third)] == ["promoted", "refused", "refused"]
+    runs = [Registry()._client.get_run(registration.run_id).data for registration in (first, second, third)]
+    names = ("extra_test_accuracy", "extra_test_accuracy_low", "extra_test_accuracy_high")
+    assert [runs[0].metrics[name] for name in names] == [0.4, 0.2, 0.9]
+    assert runs[1].metrics["extra_test_accuracy"] == 0.8
+    assert runs[0].tags["extra_test_digest"] == runs[1].tags["extra_test_digest"] == "ef" * 32
+    assert not [name for name in (*runs[2].metrics, *runs[2].tags) if name.startswith("extra_test")]

@@ -22,14 +22,14 @@ from tasks.machine import Machine
 from tasks.report.contents import ReportContents
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import Drop, DropOutcome, DropOutcomes
-from tasks.values.evaluation import Evaluation, SubsetAccuracy
+from tasks.values.evaluation import Evaluation, ExtraTestEvaluation, SubsetAccuracy
 from tasks.values.execution import STEP_NAMES, RunInfo, StepOutcome, StepRecord
 from tasks.values.label_issues import COLUMNS, FILE, LabelIssues
 from tasks.values.model import TrainedModel
 from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 from tasks.values.start import Start, StartChoice
-from tasks.values.validation import Check, DropCheck, Validation
+from tasks.values.validation import Check, DropCheck, DropVerdict, Validation
 from tests.near_duplicates import publish_near_duplicates
 from tests.results import make_training_result
 
@@ -143,6 +143,34 @@ def with_drops(promoted: ReportContents) -> ReportContents:
         update={
             "drops": DropOutcomes(folder="/d", drops=drops),
             "dataset": promoted.dataset.model_copy(update={"drops": (read,)}),
+        }
+    )
+
+
+@pytest.fixture
+def with_extra_test(promoted: ReportContents) -> ReportContents:
+    """The same run with 60 images for testing only, no truck among them, and something to say of them."""
+    assert promoted.dataset is not None
+    assert promoted.validation is not None
+    assert promoted.evaluation is not None
+    counts = (12, *(6,) * 8, 0)
+    result = promoted.evaluation.result
+    per_class = tuple(
+        metrics.model_copy(update={"num_images": count, "recall": 0.75 if count else 0.0})
+        for metrics, count in zip(result.per_class, counts, strict=True)
+    )
+    accuracy = Interval(value=0.7167, low=0.592, high=0.8149)
+    extra = Drop(name="cameras <1>", digest="ef" * 32, artifact=promoted.dataset.artifact, num_images=60)
+    told = BLANK.model_copy(update={"severity": "warning", "observed": "2 of 60 images", "num_images": 2})
+    verdict = DropVerdict(digest=extra.digest, num_images=counts, checks=(told,))
+    scored = result.model_copy(update={"accuracy": accuracy, "per_class": per_class})
+    return promoted.model_copy(
+        update={
+            "dataset": promoted.dataset.model_copy(update={"extra_test": extra}),
+            "validation": promoted.validation.model_copy(update={"extra_test": verdict}),
+            "evaluation": promoted.evaluation.model_copy(
+                update={"extra_test": ExtraTestEvaluation(digest=extra.digest, result=scored)}
+            ),
         }
     )
 

@@ -42,7 +42,7 @@ def render(contents: ReportContents, **config: int) -> str:
     return page.render(contents, ReportConfig(**config))
 
 
-@pytest.fixture(params=["promoted", "warm", "with_drops", "failed", "stopped_by_validation"])
+@pytest.fixture(params=["promoted", "warm", "with_drops", "with_extra_test", "failed", "stopped_by_validation"])
 def html(request: pytest.FixtureRequest) -> str:
     contents = request.getfixturevalue(request.param)
     return render(contents if isinstance(contents, ReportContents) else contents())

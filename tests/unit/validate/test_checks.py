@@ -40,7 +40,7 @@ def check(dataset: RawDataset, folder: Path, plant: Callable[[Arrays], None] | N
 def test_clean_data_pass_every_check(noise_dataset: RawDataset, folder: Path) -> None:
     checks = check(noise_dataset, folder)
     assert [name for name, item in checks.items() if not item.passed] == []
-    assert len(checks) == 25
+    assert len(checks) == 26
 
 
 def relabel(arrays: Arrays) -> None:
