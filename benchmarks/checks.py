@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,14 @@ from cnn_model.class_names import CLASS_NAMES
 from tasks import machine, store
 from tasks.validate.config import ValidateConfig
 from tasks.validate.drops import judge
-from tasks.validate.faults import FAULTS
+from tasks.validate.faults import FAULTS, through_jpeg
 from tasks.validate.likeness import Likeness
+from tasks.validate.near_duplicates import Search
 from tasks.validate.statistics import image_table
 from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import Drop, Unreadable
-from tasks.values.validation import DropVerdict
+from tasks.values.validation import DropCheck, DropVerdict
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "checks.json"
@@ -91,6 +93,7 @@ class Bench:
         )
         splits = (("train", self.base_images, self.base_labels), ("test", self.test_images, self.test_labels))
         self.table = pd.concat([image_table(images, labels, split) for split, images, labels in splits])
+        self._search = Search(self.base_images, self.test_images)
         self.likeness = Likeness(self.dataset, Baselines(), self.config)
 
     def draw(self, num_images: int, rng: np.random.Generator) -> Draft:
@@ -102,7 +105,8 @@ class Bench:
         """The verdict on the last of some drops, those before it taken first."""
         drops = tuple(self._drop(draft, f"drop {number}") for number, draft in enumerate(drafts))
         dataset = self.dataset.model_copy(update={"drops": drops})
-        return judge(dataset, self.table, self.likeness, self.config)[-1]
+        # Good drops are kept: each verdict starts from the base anew.
+        return judge(dataset, self.table, copy(self._search), self.likeness, self.config)[-1]
 
     def _drop(self, draft: Draft, name: str) -> Drop:
         names = [f"{number}.png" for number in range(len(draft.labels))]
@@ -167,6 +171,11 @@ def _test_images(bench: Bench, draft: Draft, count: int, rng: np.random.Generato
     draft.images[:count], draft.labels[:count] = bench.test_images[places], bench.test_labels[places]
 
 
+def _changed_test_images(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
+    _test_images(bench, draft, count, rng)
+    draft.images[:count] = through_jpeg(draft.images[:count, :, ::-1], 75)
+
+
 def _sent_before(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
     places = rng.choice(len(bench.base_labels), count, replace=False)
     draft.images[:count], draft.labels[:count] = bench.base_images[places], bench.base_labels[places]
@@ -186,6 +195,7 @@ FAULTS_AND_CHECKS: tuple[tuple[str, Plant, tuple[str, ...]], ...] = (
     ("repeated within the drop", _repeated, ("duplicates within the drop",)),
     ("sent before", _sent_before, ("images that are there already",)),
     ("published test images", _test_images, ("test images",)),
+    ("the same, mirrored, JPEG of quality 75", _changed_test_images, ("near-duplicates of test images",)),
 )
 """A fault, how it is planted, and the checks that are for it."""
 
@@ -217,15 +227,19 @@ def _clean(bench: Bench, num_images: int, num_drops: int) -> dict[str, Any]:
         bench.judge(bench.draw(num_images, np.random.default_rng([1, num_images, number])))
         for number in range(num_drops)
     ]
-    told = [check.name for verdict in verdicts for check in verdict.failed if check.severity in ("warning", "critical")]
-    warned = sum(any(check.severity != "info" for check in verdict.failed) for verdict in verdicts)
+    told = [check.name for verdict in verdicts for check in _told(verdict)]
     return {
         "images": num_images,
         "drops": num_drops,
-        "warned": warned,
+        "warned": sum(bool(_told(verdict)) for verdict in verdicts),
         "bad": sum(not verdict.good for verdict in verdicts),
         "checks": {name: told.count(name) for name in sorted(set(told))},
     }
+
+
+def _told(verdict: DropVerdict) -> list[DropCheck]:
+    """What a person is warned of."""
+    return [check for check in verdict.failed if check.severity != "info"]
 
 
 def _planted(bench: Bench, num_images: int, repeats: int) -> Iterator[dict[str, Any]]:
@@ -244,7 +258,7 @@ def _planted(bench: Bench, num_images: int, repeats: int) -> Iterator[dict[str, 
                 "images": num_images,
                 "share": share,
                 "repeats": repeats,
-                "found": sum(any(check.name in checks for check in verdict.failed) for verdict in verdicts),
+                "found": sum(any(check.name in checks for check in _told(verdict)) for verdict in verdicts),
                 "bad": sum(not verdict.good for verdict in verdicts),
                 "seconds": (time.perf_counter() - start) / repeats,
             }

@@ -40,14 +40,20 @@ def noise_dataset(opened_store: Store) -> RawDataset:
 def publish_noise(target: Store, num_train: int, num_test: int, seed: int = 0) -> RawDataset:
     """A practice dataset of noise with the channel means of photographs."""
     rng = np.random.default_rng(seed)
+    train, test = (rng.integers(0, 240, (size, 32, 32, 3), dtype=np.uint8) for size in (num_train, num_test))
+    return publish_arrays(target, train, test)
+
+
+def publish_arrays(target: Store, train: np.ndarray, test: np.ndarray) -> RawDataset:
+    """A practice dataset of these images, with the ten classes in turn."""
     with target.staging() as folder:
-        for split, size in (("train", num_train), ("test", num_test)):
-            np.save(folder / f"{split}_images.npy", rng.integers(0, 240, (size, 32, 32, 3), dtype=np.uint8))
-            np.save(folder / f"{split}_labels.npy", (np.arange(size) % 10).astype(np.uint8))
+        for split, images in (("train", train), ("test", test)):
+            np.save(folder / f"{split}_images.npy", images)
+            np.save(folder / f"{split}_labels.npy", (np.arange(len(images)) % 10).astype(np.uint8))
         return RawDataset(
             name="synthetic",
             artifact=target.publish(folder),
             class_names=CLASS_NAMES,
-            num_train_images=num_train,
-            num_test_images=num_test,
+            num_train_images=len(train),
+            num_test_images=len(test),
         )

@@ -22,7 +22,7 @@ def preprocess(dataset: RawDataset, near_duplicates: NearDuplicates, config: Pre
 
     Args:
         dataset: The dataset's value, with the accepted drops alone.
-        near_duplicates: Of a dataset that may be trained on; they stay on one side of train, validation, calibration.
+        near_duplicates: Of this dataset; they stay on one side of train, validation, calibration.
         config: Fractions and seed.
     """
     folder = store.current().fetch(dataset.artifact)
@@ -33,12 +33,12 @@ def preprocess(dataset: RawDataset, near_duplicates: NearDuplicates, config: Pre
     }
     indices = grouped_indices(
         np.asarray(arrays["train_labels"]),
-        near_duplicates.groups()[: dataset.num_train_images],
+        near_duplicates.base_groups()[: dataset.num_train_images],
         config.validation_fraction,
         config.calibration_fraction,
         config.split_seed,
     )
-    dropped = parts_by_split(dataset.drops, arrays["train_images"], indices, config)
+    dropped = parts_by_split(dataset.drops, near_duplicates, indices, config)
     with store.current().staging() as target:
         sizes = {
             split: write_split(

@@ -18,7 +18,8 @@ class ReportConfig(BaseModel):
         12,
         ge=0,
         le=100,
-        description="Pairs of near-duplicates shown, 0 to 100, of test and train and as many of different labels.",
+        description="Pairs of near-duplicates shown of each kind, 0 to 100: of test, train and drops, and of different "
+        "labels.",
     )
     label_issues: int = Field(
         16, ge=0, le=200, description="Images with a suspected label shown, the most suspicious first, 0 to 200."

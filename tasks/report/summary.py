@@ -45,7 +45,9 @@ class DatasetSummary(_Value):
     num_dropped_images: int = Field(ge=0, description="Of the accepted drops, before the split.")
     num_test_images: int = Field(ge=0)
     num_test_images_in_train: int | None = Field(
-        ge=0, description="Test images that have a near-duplicate in train; null before validate has looked for them."
+        ge=0,
+        description="Test images that have a near-duplicate in train or in an accepted drop; null before validate has "
+        "looked for them.",
     )
 
 
@@ -95,7 +97,8 @@ class Metrics(_Value):
 
     accuracy: Metric
     accuracy_without_near_duplicates: Metric | None = Field(
-        description="On the test images that have no near-duplicate in train; null where all have one."
+        description="On the test images that have no near-duplicate in train or in an accepted drop; null where all "
+        "have one."
     )
     accuracy_without_label_issues: Metric | None = Field(
         description="On the test images whose label is not suspected to be wrong; null where all are."

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.validate.checkpoint import run_checks
 from tasks.validate.config import ValidateConfig
-from tasks.validate.near_duplicates import Pairs, find_pairs, group
+from tasks.validate.near_duplicates import Search
 from tasks.validate.statistics import image_table
 from tasks.validate.suite import dataset_expectations, dataset_table, image_expectations
 from tasks.values.dataset import RawDataset
@@ -24,14 +24,12 @@ class Findings:
     Attributes:
         checks: What was expected, and what was found.
         images: The table that the checks looked at, one row an image, train before test.
-        pairs: Near-duplicates, by their rows.
-        groups: The group of near-duplicates of each row, named by its smallest row.
+        search: Knows their near-duplicates, by their rows, and finds those of drops.
     """
 
     checks: tuple[Check, ...]
     images: pd.DataFrame
-    pairs: Pairs
-    groups: NDArray[np.int32]
+    search: Search
 
 
 def check_dataset(dataset: RawDataset, folder: Path, config: ValidateConfig) -> Findings:
@@ -46,9 +44,8 @@ def check_dataset(dataset: RawDataset, folder: Path, config: ValidateConfig) -> 
         DataValidationError: if a critical check failed; names each, with how many images.
     """
     images = pd.concat([_table(folder, split) for split in ("train", "test")], ignore_index=True)
-    pairs = find_pairs(np.concatenate([_array(folder, f"{split}_images") for split in ("train", "test")]))
-    groups = group(len(images), pairs.indices)
-    figures = dataset_table(images, dataset.name, pairs.indices, groups)
+    search = Search(_array(folder, "train_images"), _array(folder, "test_images"))
+    figures = dataset_table(images, dataset.name, search.pairs.indices, search.groups())
     checks = (
         *run_checks(images, "images", image_expectations(dataset)),
         *run_checks(figures, "dataset", dataset_expectations(config)),
@@ -56,7 +53,7 @@ def check_dataset(dataset: RawDataset, folder: Path, config: ValidateConfig) -> 
     critical = [check for check in checks if not check.passed and check.severity == "critical"]
     if critical:
         raise DataValidationError(_message(dataset.name, critical), checks)
-    return Findings(checks, images, pairs, groups)
+    return Findings(checks, images, search)
 
 
 def write_checks(folder: Path, checks: tuple[Check, ...], images: pd.DataFrame) -> None:

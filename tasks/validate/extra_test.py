@@ -19,16 +19,20 @@ from tasks.validate.drops import (
     readable,
     wrong_scale,
 )
+from tasks.validate.near_duplicates import Search
 from tasks.values.dataset import RawDataset
 from tasks.values.validation import Check, DataValidationError, DropVerdict
 
 
-def judge_extra_test(dataset: RawDataset, base: pd.DataFrame, config: ValidateConfig) -> DropVerdict | None:
+def judge_extra_test(
+    dataset: RawDataset, base: pd.DataFrame, search: Search, config: ValidateConfig
+) -> DropVerdict | None:
     """Judge the images that are kept for testing only; None where there are none.
 
     Args:
         dataset: With them.
         base: The image table of its base, train and test.
+        search: Knows the base.
         config: The bounds.
 
     Raises:
@@ -49,8 +53,8 @@ def judge_extra_test(dataset: RawDataset, base: pd.DataFrame, config: ValidateCo
         known = dict(zip(test["digest"], test["label"].astype(int), strict=True))
         # What is blank or there twice blurs a figure and trains nothing: it is told of, and stops no run.
         telling = config.model_copy(update={"max_drop_fault_share": 1.0})
-        candidate = read_candidate(drop, Reference(frozenset(known), known), telling)
-        findings.append(_training_images(candidate, train))
+        candidate = read_candidate(drop, Reference(frozenset(known), known, search), telling)
+        findings += [_training_images(candidate, train), _near_training(candidate, train)]
         findings += [check(candidate) for check in CHECKS]
         counts = np.bincount(candidate.labels, minlength=len(dataset.class_names))
         findings.append(_classes(counts, dataset.class_names))
@@ -94,6 +98,13 @@ def _training_images(candidate: Candidate, train: pd.DataFrame) -> Finding:
     found = candidate.table["digest"].isin(train["digest"]).to_numpy()
     advice = "Take them out of the extra test images: the model has learned them."
     return candidate.faults("training images", "none of the base's training images", found, advice, max_share=0.0)
+
+
+def _near_training(candidate: Candidate, train: pd.DataFrame) -> Finding:
+    near = candidate.near(0, candidate.reference.search.num_train_images)
+    found = near & ~candidate.table["digest"].isin(train["digest"]).to_numpy()
+    advice = "Take them out: a photograph that the model has learned, whatever its form, flatters the accuracy."
+    return candidate.faults("near-duplicates of training images", "none", found, advice)
 
 
 def _published(candidate: Candidate) -> Finding:

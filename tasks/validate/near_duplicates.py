@@ -1,58 +1,41 @@
 """Finds images that show the same photograph: copied, mirrored, cropped, recoloured or compressed again.
 
-Photographs are alike in what is coarse, sky above and ground below: of two that are not the same, the pixels may
-correlate at 0.9. So they are compared after a filter that gives each frequency the weight that photographs lack (their
-amplitude falls as 1 / frequency), up to where resizing and compression change it. Each image, pooled to 8x8, looks for
-its nearest neighbours among all earlier ones; these candidates are then compared at full size over small shifts.
+The base is searched first. Then drops come one by one: each image looks for its nearest neighbours in train, in test,
+among the drops that were kept and in its own drop, each on its own, so that a heap of like images in one of them hides
+no neighbour in another. A drop that is not kept leaves no trace in what later ones find.
 
-NumPy and SciPy; knows nothing of checks, nor of train and test. The number of cores changes the time and not the
-result.
+Knows nothing of checks. The number of cores changes the time and not the result.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn, idctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
+from tasks.validate.whitened import (
+    NUM_ROWS,
+    Floats,
+    Images,
+    Indices,
+    Waves,
+    correlations,
+    describe,
+    joined,
+    nearest_earlier,
+)
 from tasks.values.near_duplicates import FILE
 from tasks.values.pixels import pixel_sha256
 
-Images = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-Indices = NDArray[np.int32]
-
 MIN_SIMILARITY = 0.85
 """From here on a pair counts."""
-
-POOLED_SIZE = 8
-NUM_WAVES = POOLED_SIZE * POOLED_SIZE * 3
-POOLED_CUTOFF = 3.0
-CUTOFF = 6.0
-"""Cycles an image at which the filters have come down to 1 / e; lower in the search, which tries no shifts."""
-
-MIN_POOLED_CONTRAST = 1.0
-"""Levels. A pooled image that deviates less from its mean colour has no direction: it is a duplicate of its equals
-alone."""
-
-MIN_CANDIDATE_SIMILARITY = 0.7
-NUM_CANDIDATES = 5
-"""How many earlier neighbours are looked at closely: with a bound, a heap of like images takes linear room."""
-
-MAX_SHIFT = 1
-"""Pixels, in each direction."""
-
-NUM_ROWS, NUM_COLUMNS = 512, 2048
-"""Of the similarities that are computed at once: 4 MiB stay in a core's caches."""
 
 CHUNK = 500
 """Images or pairs that are looked at once: 30 MB for each thread."""
@@ -73,27 +56,141 @@ class Pairs:
     similarity: Floats
 
 
-def find_pairs(images: Images) -> Pairs:
-    """Find the near-duplicates among images: pairs with a similarity of `MIN_SIMILARITY` or more.
+@dataclass(frozen=True)
+class Batch:
+    """Images that were looked at beside those that were there.
 
-    An image is paired with at most five earlier ones, and one that equals an earlier image with the first such alone.
-    So of many like images not each pair is listed, but all of them hang together.
+    Attributes:
+        start: The index of the first; the others count on.
+        images: Of shape (num_images, 32, 32, 3), dtype=uint8, in one array or several.
+        first: The index of each content that was not there before, by its `pixel_sha256`.
+        waves: What later images are compared with.
+        pairs: Each of an image of the batch with one that was there, or with one of the batch.
+    """
+
+    start: int
+    images: tuple[Images, ...]
+    first: Mapping[str, int]
+    waves: Waves
+    pairs: Pairs
+
+    def near(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Which of its images are paired with one of those from `first` up to `last`, which is left out."""
+        earlier, own = self.pairs.indices.T
+        found = np.zeros(sum(map(len, self.images)), np.bool_)
+        found[own[(first <= earlier) & (earlier < last)] - self.start] = True
+        return found
+
+
+class Search:
+    """The near-duplicates of a base, and of more images as they come.
+
+    An image is paired with at most five earlier ones of the base, and one of a drop with at most five in each of train,
+    test, the drops before and its own; one that equals an earlier image with the first such alone. So of many like
+    images not each pair is listed, but all of them hang together.
+
+    Indices count train, test and the drops that were kept, in this order.
 
     Args:
-        images: ndarray of shape (num_images, 32, 32, 3), dtype=uint8, range [0, 255].
+        train: ndarray of shape (num_train_images, 32, 32, 3), dtype=uint8, range [0, 255]; may be memory-mapped.
+        test: Likewise.
+
+    Attributes:
+        num_train_images: Of the base.
+        num_base_images: Train and test.
+        pairs: Those of all images so far.
     """
-    copies = _copies(images)
-    with _threads() as threads:
-        candidates, mirrored = _candidates(images, np.setdiff1d(np.arange(len(images)), copies[:, 1]), threads)
-        parts = [slice(start, start + CHUNK) for start in range(0, len(candidates), CHUNK)]
-        found = threads.map(lambda part: _correlations(images, candidates[part], mirrored[part]), parts)
-        similarity = np.concatenate([np.empty(0, np.float32), *found])
-    near = similarity >= MIN_SIMILARITY
-    indices = np.concatenate([copies, candidates[near]])
-    # More digits than four would be noise.
-    values = np.concatenate([np.ones(len(copies), np.float32), similarity[near].clip(max=1).round(4)])
-    order = np.lexsort((indices[:, 1], indices[:, 0], -values))
-    return Pairs(indices[order], values[order])
+
+    def __init__(self, train: Images, test: Images) -> None:
+        self.num_train_images, self.num_base_images = len(train), len(train) + len(test)
+        self._images = _Stack(())
+        self._first: dict[str, int] = {}
+        base = self._look((train, test), sections=())
+        waves = base.waves
+        test_waves = waves.between(self.num_train_images, self.num_base_images)
+        self._sections = (waves.between(0, self.num_train_images), test_waves, joined([]))
+        self._images, self._first, self.pairs = _Stack(base.images), dict(base.first), base.pairs
+
+    @property
+    def num_images(self) -> int:
+        """Those of the base and of the drops that were kept."""
+        return len(self._images)
+
+    def look(self, images: Images) -> Batch:
+        """Find the near-duplicates of a drop's images, of shape (num_images, 32, 32, 3), dtype=uint8."""
+        return self._look((images,), self._sections)
+
+    def keep(self, batch: Batch) -> None:
+        """Count the images that were looked at last among those that are there."""
+        train, test, drops = self._sections
+        self._images = _Stack((*self._images.parts, *batch.images))
+        self._first = {**self._first, **batch.first}
+        self._sections = (train, test, joined([drops, batch.waves]))
+        self.pairs = _ordered([self.pairs, batch.pairs])
+
+    def groups(self) -> Indices:
+        """The group of each image, as `group` has it."""
+        return group(self.num_images, self.pairs.indices)
+
+    def base_groups(self) -> Indices:
+        """Those of the base as if it were alone."""
+        indices = self.pairs.indices
+        return group(self.num_base_images, indices[indices[:, 1] < self.num_base_images])
+
+    def _look(self, parts: tuple[Images, ...], sections: Sequence[Waves]) -> Batch:
+        start = self.num_images
+        images = _Stack((*self._images.parts, *parts))
+        first, copies = self._copies(parts, start)
+        distinct = np.setdiff1d(np.arange(start, len(images), dtype=np.int32), copies[:, 1])
+        with _threads() as threads:
+            chunks = [distinct[at : at + CHUNK] for at in range(0, len(distinct), CHUNK)]
+            waves = joined([*threads.map(lambda chunk: describe(images[chunk], chunk), chunks)])
+            tasks = [(among, at) for among in (*sections, waves) for at in range(0, len(waves.indices), NUM_ROWS)]
+            found = [*threads.map(lambda task: nearest_earlier(waves, task[1], task[0]), tasks)]
+            pairs = np.concatenate([np.empty((0, 2), np.int32), *(pairs for pairs, _ in found)])
+            mirrored = np.concatenate([np.empty(0, np.bool_), *(mirrored for _, mirrored in found)])
+            spans = [slice(at, at + CHUNK) for at in range(0, len(pairs), CHUNK)]
+            values = threads.map(
+                lambda span: correlations(images[pairs[span, 0]], images[pairs[span, 1]], mirrored[span]), spans
+            )
+            similarity = np.concatenate([np.empty(0, np.float32), *values])
+        near = similarity >= MIN_SIMILARITY
+        # More digits than four would be noise.
+        close = Pairs(pairs[near], similarity[near].clip(max=1).round(4))
+        equal = Pairs(copies, np.ones(len(copies), np.float32))
+        return Batch(start, parts, first, waves, _ordered([equal, close]))
+
+    def _copies(self, parts: Sequence[Images], start: int) -> tuple[dict[str, int], Indices]:
+        """New contents with where they first stand, and each image that equals an earlier one after the first such."""
+        first: dict[str, int] = {}
+        pairs: list[tuple[int, int]] = []
+        for index, image in enumerate((image for part in parts for image in part), start):
+            digest = pixel_sha256(image)
+            earlier = self._first.get(digest, first.get(digest))
+            if earlier is None:
+                first[digest] = index
+            else:
+                pairs.append((earlier, index))
+        return first, np.array(pairs, dtype=np.int32).reshape(-1, 2)
+
+
+class _Stack:
+    """Arrays of images one after another, read where they lie."""
+
+    def __init__(self, parts: tuple[Images, ...]) -> None:
+        self.parts = parts
+        self._starts = np.cumsum([0, *map(len, parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, indices: Indices) -> Images:
+        part_of = np.searchsorted(self._starts, indices, side="right") - 1
+        images = np.empty((len(indices), *self.parts[0].shape[1:]), np.uint8)
+        for number in np.unique(part_of):
+            here = part_of == number
+            images[here] = self.parts[number][indices[here] - self._starts[number]]
+        return images
 
 
 @contextmanager
@@ -104,109 +201,11 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def _copies(images: Images) -> Indices:
-    """Each image that equals an earlier one, after the first such; shape (num_copies, 2)."""
-    first: dict[str, int] = {}
-    pairs = [(first.setdefault(pixel_sha256(image), i), i) for i, image in enumerate(images)]
-    return np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.int32).reshape(-1, 2)
-
-
-def _candidates(
-    images: Images, distinct: NDArray[np.int64], threads: ThreadPoolExecutor
-) -> tuple[Indices, NDArray[np.bool_]]:
-    """Of each image the nearest among the earlier ones.
-
-    Args:
-        images: All images.
-        distinct: Indices of those that are compared, ascending.
-        threads: Do the work.
-
-    Returns:
-        Pairs of shape (num_candidates, 2), and of which the one is like the other's mirror image.
-    """
-    parts = [distinct[start : start + CHUNK] for start in range(0, len(distinct), CHUNK)]
-    none = np.empty((0, POOLED_SIZE, POOLED_SIZE, 3), np.float32)
-    pooled = np.concatenate([none, *threads.map(lambda part: _pooled(images[part]), parts)])
-    structured = pooled.std(axis=(1, 2)).max(axis=1) >= MIN_POOLED_CONTRAST
-    waves = _weighted_waves(pooled[structured], POOLED_CUTOFF)
-    waves /= np.sqrt(np.square(waves).sum(axis=(1, 2, 3), keepdims=True))
-    # A mirror image has the horizontal waves of odd number with the other sign, and all others alike.
-    even, odd = (waves[:, :, parity::2].reshape(-1, NUM_WAVES // 2) for parity in (0, 1))
-    found = [*threads.map(lambda start: _nearest_earlier(even, odd, start), range(0, max(len(even), 1), NUM_ROWS))]
-    pairs, mirrored = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-    return distinct[structured][pairs].astype(np.int32).reshape(-1, 2), mirrored
-
-
-def _pooled(images: Images) -> Floats:
-    """Means of 4x4 pixels, shape (num_images, 8, 8, 3)."""
-    side = images.shape[1] // POOLED_SIZE
-    tiles = images.reshape(len(images), POOLED_SIZE, side, POOLED_SIZE, side, 3)
-    means: Floats = tiles.mean(axis=(2, 4), dtype=np.float32)
-    return means
-
-
-def _weighted_waves(images: Floats | Images, cutoff: float) -> Floats:
-    """The cosine waves of images of shape (num_images, size, size, 3), with the filter's weights.
-
-    The mean colour has no weight, a wave of f cycles an image f * exp(-(f / cutoff) ** 2).
-    """
-    frequency = np.arange(images.shape[1], dtype=np.float32) / 2
-    total = np.hypot(frequency[:, None], frequency)
-    weights = total * np.exp(-((total / cutoff) ** 2))
-    waves: Floats = dctn(images.astype(np.float32), axes=(1, 2), norm="ortho") * weights[:, :, None]
-    return waves
-
-
-def _nearest_earlier(even: Floats, odd: Floats, start: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The nearest of the images before each of those from `start` on: pairs, and which of them are mirrored."""
-    stop = min(start + NUM_ROWS, len(even))
-    hits = [(np.empty((0, 2), np.int64), np.empty(0, np.float32), np.empty(0, np.bool_))]
-    for left in range(0, stop, NUM_COLUMNS):
-        right = min(left + NUM_COLUMNS, stop)
-        similarity = even[start:stop] @ even[left:right].T  # (rows, columns)
-        difference = odd[start:stop] @ odd[left:right].T
-        # The larger of the similarities to an image and to its mirror image.
-        similarity += np.abs(difference)
-        places = np.flatnonzero(similarity >= MIN_CANDIDATE_SIMILARITY)
-        pairs = np.stack([left + places % (right - left), start + places // (right - left)], axis=1)
-        earlier = pairs[:, 0] < pairs[:, 1]
-        pairs, values = pairs[earlier], similarity.ravel()[places[earlier]]
-        best = _highest(pairs[:, 1], values)
-        hits.append((pairs[best], values[best], difference.ravel()[places[earlier][best]] < 0))
-    pairs, values, mirrored = (np.concatenate(arrays) for arrays in zip(*hits, strict=True))
-    best = _highest(pairs[:, 1], values)
-    return pairs[best], mirrored[best]
-
-
-def _highest(groups: NDArray[np.int64], values: Floats) -> NDArray[np.int64]:
-    """Where the highest values of each group stand, at most `NUM_CANDIDATES` of each."""
-    order = np.lexsort((-values, groups))
-    ordered = groups[order]
-    rank = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
-    highest: NDArray[np.int64] = order[rank < NUM_CANDIDATES]
-    return highest
-
-
-def _correlations(images: Images, pairs: Indices, mirrored: NDArray[np.bool_]) -> Floats:
-    """The highest correlation of the filtered images of each pair over small shifts, -1 to 1."""
-    moving, fixed = (
-        idctn(_weighted_waves(images[side], CUTOFF), axes=(1, 2), norm="ortho") for side in (pairs[:, 0], pairs[:, 1])
-    )
-    moving[mirrored] = moving[mirrored][:, :, ::-1]
-    size = images.shape[1] - 2 * MAX_SHIFT
-    centre = _crop(fixed, MAX_SHIFT, MAX_SHIFT, size)
-    length = np.sqrt(np.einsum("np,np->n", centre, centre))
-    best = np.full(len(pairs), -1, np.float32)
-    for top, left in product(range(2 * MAX_SHIFT + 1), repeat=2):
-        crop = _crop(moving, top, left, size)
-        lengths = length * np.sqrt(np.einsum("np,np->n", crop, crop))
-        np.maximum(best, np.einsum("np,np->n", crop, centre) / np.maximum(lengths, 1e-6), out=best)
-    return best
-
-
-def _crop(images: Floats, top: int, left: int, size: int) -> Floats:
-    """A square of each image as a row, shape (num_images, size * size * 3)."""
-    return images[:, top : top + size, left : left + size].reshape(len(images), -1)
+def _ordered(parts: Sequence[Pairs]) -> Pairs:
+    indices = np.concatenate([part.indices for part in parts])
+    similarity = np.concatenate([part.similarity for part in parts])
+    order = np.lexsort((indices[:, 1], indices[:, 0], -similarity))
+    return Pairs(indices[order], similarity[order])
 
 
 def group(num_images: int, pairs: Indices) -> Indices:
@@ -227,6 +226,13 @@ def group(num_images: int, pairs: Indices) -> Indices:
     return groups
 
 
-def write_near_duplicates(folder: Path, pairs: Pairs, groups: Indices) -> None:
+def write_near_duplicates(folder: Path, pairs: Pairs, groups: Indices, base_groups: Indices) -> None:
     """Write `near_duplicates.npz` into `folder`; see `NearDuplicates`."""
-    np.savez(folder / FILE, allow_pickle=False, pairs=pairs.indices, similarity=pairs.similarity, groups=groups)
+    np.savez(
+        folder / FILE,
+        allow_pickle=False,
+        pairs=pairs.indices,
+        similarity=pairs.similarity,
+        groups=groups,
+        base_groups=base_groups,
+    )

@@ -39,25 +39,29 @@ def validate(dataset: RawDataset, baselines: Baselines, config: ValidateConfig) 
     for check in findings.checks:
         if not check.passed:
             logger.warning("%s: observed %s, expected %s", check.name, check.observed, check.expected)
-    extra_test = judge_extra_test(dataset, findings.images, config)
+    search = findings.search
+    extra_test = judge_extra_test(dataset, findings.images, search, config)
     if dataset.extra_test is not None and extra_test is not None:
         require_good(extra_test, dataset.extra_test.name, findings.checks)
         for check in extra_test.failed:
             logger.warning(
                 "Extra test images, %s: observed %s, expected %s", check.name, check.observed, check.expected
             )
-    # An artifact of their own: what is made of them does not hang on checks and their bounds.
+    drops = judge(dataset, findings.images, search, Likeness(dataset, baselines, config), config)
+    # An artifact of their own: what is made of them does not hang on checks and their bounds, nor on bad drops.
     with store.current().staging() as folder:
-        write_near_duplicates(folder, findings.pairs, findings.groups)
+        groups = search.groups()
+        write_near_duplicates(folder, search.pairs, groups, search.base_groups())
         near_duplicates = NearDuplicates(
             artifact=store.current().publish(folder),
             num_train_images=dataset.num_train_images,
-            num_test_images_in_train=int(in_train(findings.groups, dataset.num_train_images).sum()),
+            num_test_images=dataset.num_test_images,
+            num_test_images_in_train=int(in_train(groups, dataset.num_train_images, dataset.num_test_images).sum()),
+            drops=tuple(verdict.digest for verdict in drops if verdict.good),
         )
     with store.current().staging() as folder:
         write_checks(folder, findings.checks, findings.images)
         artifact = store.current().publish(folder)
-    drops = judge(dataset, findings.images, Likeness(dataset, baselines, config), config)
     return Validation(
         artifact=artifact, checks=findings.checks, near_duplicates=near_duplicates, drops=drops, extra_test=extra_test
     )

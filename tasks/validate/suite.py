@@ -218,7 +218,7 @@ def dataset_table(
         for colour, shift in zip(COLOURS, table[means].mean().to_numpy() - reference, strict=True)
     }
     labels_of_image = images.groupby("digest")["label"].nunique()
-    near_train = in_train(groups, len(train))
+    near_train = in_train(groups, len(train), len(test))
     labels_of_pair = images["label"].to_numpy()[pairs]
     contradictory = (labels_of_pair[:, 0] != labels_of_pair[:, 1]) & (pairs < len(train)).all(axis=1)
     row = {

@@ -44,7 +44,7 @@ class Evaluation(BaseModel):
     Attributes:
         test_digest: The splits' `test_digest`.
         result: On all test images.
-        without_near_duplicates: On those that have no near-duplicate in train; None where all have one.
+        without_near_duplicates: On those that have no near-duplicate in train or in a drop; None where all have one.
         label_issues: Labels that the model speaks against.
         without_label_issues: On those test images that have none; None where all have one. The model itself left out
             images that it gets wrong, so this is no measure of it, but of how much wrong labels can hide.

@@ -117,6 +117,38 @@ def test_published_test_images_do_not_come_back_as_training_data(filled_store: P
     assert summary.outcome == "unchanged"
 
 
+def test_changed_copies_of_known_images_flatter_no_figure(
+    filled_store: Path, first_run: FinishedRun, tmp_path: Path
+) -> None:
+    before = splits_of(filled_store)
+    images, labels = noise(100)
+    originals = {}
+    for number, split in enumerate(("test", "train", "validation", "calibration")):
+        originals[split] = np.load(before / f"{split}_images.npy")[:3]
+        images[3 * number : 3 * number + 3] = originals[split][:, :, ::-1]
+    drop_records(tmp_path / "drops" / "mirrored", (images, labels))
+    summary = run(filled_store, tmp_path / "drops")
+    assert states(summary) == {"mirrored": "accepted"}
+    assert set(summary.drops[0].failed_checks) == {
+        "near-duplicates of test images",
+        "near-duplicates of what is there already",
+        "likeness",
+    }
+    assert first_run.summary.dataset is not None
+    assert summary.dataset is not None
+    counts = [run.dataset.num_test_images_in_train for run in (first_run.summary, summary) if run.dataset is not None]
+    assert None not in counts
+    assert counts[1] == (counts[0] or 0) + 3
+    after = splits_of(filled_store)
+    for split in ("train", "validation", "calibration"):
+        old, new = (np.load(folder / f"{split}_images.npy") for folder in (before, after))
+        np.testing.assert_array_equal(new[: len(old)], old)
+        added = {image.tobytes() for image in new[len(old) :]}
+        assert {image[:, ::-1].tobytes() for image in originals[split]} <= added
+    assert summary.report is not None
+    assert "mirrored/batch.bin" in Path(summary.report).read_text()
+
+
 def test_a_kill_between_the_reason_and_the_move_is_made_good(
     filled_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

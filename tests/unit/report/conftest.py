@@ -1,5 +1,6 @@
 """Runs to report on: small ones, of real artifacts in a store of their own."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from tests.results import make_training_result
 NUM_IMAGES = 60
 NUM_TRAIN_IMAGES = 300
 NUM_MISTAKES = 6
+PAIRS = [(3, 303), (10, 20), (21, 32), (4, 307), (306, 307)]
+"""Near-duplicates in the base; test images count on from train."""
 
 RUN = {
     "run_id": "5f3c0e6e-6f0f-4a3b-9a55-3c2d7f8d2f11",
@@ -85,9 +88,7 @@ def promoted() -> ReportContents:
         validation=Validation(
             artifact=splits.artifact,
             checks=CHECKS[:2],
-            near_duplicates=publish_near_duplicates(
-                store.current(), NUM_TRAIN_IMAGES, NUM_IMAGES, [(3, 303), (10, 20), (21, 32), (4, 307), (306, 307)]
-            ),
+            near_duplicates=publish_near_duplicates(store.current(), NUM_TRAIN_IMAGES, NUM_IMAGES, PAIRS),
         ),
         splits=splits,
         model=TrainedModel(artifact=evaluation.artifact, result=training_result()),
@@ -138,11 +139,16 @@ def with_drops(promoted: ReportContents) -> ReportContents:
         ),
         DropOutcome(name="basel", state="waiting", reason="It has no _SUCCESS.", folder="/d/basel"),
     )
-    read = Drop(name="berlin", digest="ab" * 32, artifact=promoted.dataset.artifact, num_images=1245)
+    assert promoted.validation is not None
+    read = Drop(name="berlin", digest="ab" * 32, artifact=_drop(1245), num_images=1245)
+    base = NUM_TRAIN_IMAGES + NUM_IMAGES
+    pairs = [*PAIRS, (5, base + 15), (302, base + 1), (base + 2, base + 8), (305, base + 5)]
+    found = publish_near_duplicates(store.current(), NUM_TRAIN_IMAGES, NUM_IMAGES, pairs, {read.digest: 1245})
     return promoted.model_copy(
         update={
             "drops": DropOutcomes(folder="/d", drops=drops),
             "dataset": promoted.dataset.model_copy(update={"drops": (read,)}),
+            "validation": promoted.validation.model_copy(update={"near_duplicates": found}),
         }
     )
 
@@ -250,6 +256,15 @@ def _dataset() -> RawDataset:
         num_train_images=NUM_TRAIN_IMAGES,
         num_test_images=NUM_IMAGES,
     )
+
+
+def _drop(num_images: int) -> store.Reference:
+    with store.current().staging() as folder:
+        images = np.random.default_rng(2).integers(0, 256, (num_images, 32, 32, 3), dtype=np.uint8)
+        np.save(folder / "images.npy", images)
+        np.save(folder / "labels.npy", np.arange(num_images, dtype=np.int64).astype(np.uint8) % 10)
+        (folder / "names.json").write_text(json.dumps([f"cat/{number:04d}.png" for number in range(num_images)]))
+        return store.current().publish(folder)
 
 
 def _splits() -> Splits:

@@ -18,6 +18,14 @@ def test_page_says_what_became_of_each_drop(with_drops: ReportContents) -> None:
     assert '<a href="#drops">' in html
 
 
+def test_page_shows_the_near_duplicates_of_drops(with_drops: ReportContents) -> None:
+    html = page.render(with_drops, ReportConfig())
+    section = html[html.index('<h2 id="near-duplicates">') :].split("</section>")[0]
+    assert "5 of 60 test images have one in train or in a drop" in section
+    assert 'alt="berlin/cat/0015.png: dog"' in section
+    assert "2 pairs within train and drops have different labels" in section
+
+
 def test_page_without_drops_has_no_section_for_them(promoted: ReportContents) -> None:
     empty = promoted.model_copy(update={"drops": DropOutcomes(folder="/d", drops=())})
     for contents in (promoted, empty):

@@ -114,8 +114,8 @@ def test_page_shows_near_duplicates_side_by_side(promoted: ReportContents) -> No
     html = render(promoted)
     section = html[html.index('<h2 id="near-duplicates">') :].split("</section>")[0]
     assert "3 of 60 test images have one in train" in section
-    assert 'alt="Test image 7: horse"' in section
-    assert 'alt="Train image 4: deer"' in section
+    assert 'alt="test 7: horse"' in section
+    assert 'alt="train 4: deer"' in section
     assert section.count('<span class="muted">') == 3
 
 

@@ -10,6 +10,7 @@ import pytest
 from tasks.store import Store
 from tasks.validate.config import ValidateConfig
 from tasks.validate.extra_test import judge_extra_test, require_good
+from tasks.validate.near_duplicates import Search
 from tasks.validate.statistics import image_table
 from tasks.validate.step import validate
 from tasks.values.baselines import Baselines
@@ -33,10 +34,11 @@ def judged(noise_dataset: RawDataset, base: dict[str, np.ndarray], make: Callabl
     """What is said of such extra test images, beside a check of the dataset; as the step does it, but quickly."""
     tables = [image_table(base[f"{split}_images"], base[f"{split}_labels"], split) for split in ("train", "test")]
     table = pd.concat(tables, ignore_index=True)
+    search = Search(base["train_images"], base["test_images"])
 
     def verdict(arrays: Arrays, **more: Any) -> DropVerdict:
         dataset = noise_dataset.model_copy(update={"extra_test": make(arrays, **more)})
-        given = judge_extra_test(dataset, table, ValidateConfig())
+        given = judge_extra_test(dataset, table, search, ValidateConfig())
         assert given is not None
         require_good(given, "ours", (OF_THE_DATASET,))
         return given
@@ -58,7 +60,7 @@ def failed(verdict: DropVerdict) -> dict[str, DropCheck]:
 def test_clean_images_pass_every_check(judged: Judge) -> None:
     verdict = judged(noise(200))
     assert (verdict.good, verdict.failed, verdict.num_images) == (True, (), (20,) * 10)
-    assert len(verdict.checks) == 10
+    assert len(verdict.checks) == 11
 
 
 def test_one_training_image_of_the_base_stops_the_run(judged: Judge, base: dict[str, np.ndarray]) -> None:

@@ -6,21 +6,14 @@ import pytest
 from PIL import Image
 
 from tasks.validate import near_duplicates
-from tasks.validate.near_duplicates import find_pairs, group
+from tasks.validate.near_duplicates import Pairs, Search, group
+from tests.near_duplicates import photographs
 
 Photograph = np.ndarray
 
 
-def photographs(num_images: int, seed: int = 0) -> np.ndarray:
-    """Images like photographs in that their amplitude falls as 1 / frequency, and their channels go together."""
-    rng = np.random.default_rng(seed)
-    noise = rng.standard_normal((num_images, 64, 64, 1)) + 0.3 * rng.standard_normal((num_images, 64, 64, 3))
-    frequency = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.fftfreq(64))
-    waves = np.fft.fft2(noise, axes=(1, 2)) / np.maximum(frequency, 1 / 64)[:, :, None]
-    fields = np.fft.ifft2(waves, axes=(1, 2)).real
-    fields = fields[:, 8:40, 8:40] / fields.std(axis=(1, 2, 3), keepdims=True)
-    images: np.ndarray = np.clip(128 + 45 * fields, 0, 255).astype(np.uint8)
-    return images
+def find_pairs(images: np.ndarray) -> Pairs:
+    return Search(images, images[:0]).pairs
 
 
 def found(images: np.ndarray) -> set[tuple[int, int]]:
@@ -115,3 +108,67 @@ def test_fewer_images_than_make_a_pair(num_images: int) -> None:
 def test_groups_join_what_pairs_connect_through_others() -> None:
     pairs = np.array([[4, 5], [1, 5], [2, 7]], dtype=np.int32)
     assert group(9, pairs).tolist() == [0, 1, 2, 3, 1, 1, 6, 2, 8]
+
+
+def in_turn(train: np.ndarray, test: np.ndarray, *drops: np.ndarray) -> Search:
+    """A search that has kept every drop."""
+    search = Search(train, test)
+    for images in drops:
+        search.keep(search.look(images))
+    return search
+
+
+def test_a_drop_is_paired_with_train_test_earlier_drops_and_itself() -> None:
+    images = photographs(100)
+    first, second = photographs(10, seed=1), photographs(10, seed=2)
+    first[3], first[4] = mirrored(images[7]), compressed(images[80])
+    second[0], second[9], second[5] = darker(first[6]), moved(second[8]), images[81]
+    pairs = in_turn(images[:70], images[70:], first, second).pairs
+    assert {(int(a), int(b)) for a, b in pairs.indices} == {(7, 103), (80, 104), (106, 110), (118, 119), (81, 115)}
+
+
+def test_drops_leave_what_was_found_in_the_base_as_it_is() -> None:
+    images = photographs(300)
+    images[250:] = [enlarged(image) for image in images[:50]]
+    alone = Search(images[:200], images[200:])
+    drop = np.stack([another_tint(image) for image in images[:120]])
+    beside = in_turn(images[:200], images[200:], drop)
+    of_base = beside.pairs.indices[:, 1] < 300
+    assert (of_base.sum(), len(beside.pairs.indices)) == (len(alone.pairs.indices), len(alone.pairs.indices) + 170)
+    assert (beside.pairs.indices[of_base] == alone.pairs.indices).all()
+    assert (beside.pairs.similarity[of_base] == alone.pairs.similarity).all()
+    assert (beside.base_groups() == alone.groups()).all()
+
+
+def test_a_drop_between_two_images_of_the_base_joins_them_and_not_in_the_base_alone() -> None:
+    images = photographs(60)
+    between = images[10].copy()
+    images[10], images[40] = (np.roll(between, shift, axis=(0, 1)) for shift in ((1, 1), (-1, -1)))
+    search = in_turn(images[:30], images[30:], between[None])
+    assert sorted(search.pairs.indices.tolist()) == [[10, 60], [40, 60]]
+    assert search.groups()[[10, 40, 60]].tolist() == [10, 10, 10]
+    assert (search.base_groups() == np.arange(60)).all()
+
+
+def test_a_drop_that_is_not_kept_leaves_no_trace() -> None:
+    images, heap = photographs(100), photographs(1, seed=1)[0]
+    rng = np.random.default_rng(0)
+    bad = np.stack([np.clip(heap + rng.integers(-3, 4, heap.shape), 0, 255).astype(np.uint8) for _ in range(50)])
+    with_bad, without = Search(images[:70], images[70:]), Search(images[:70], images[70:])
+    assert with_bad.look(bad).near(100, 150).sum() == 49
+    good = np.stack([bad[0], mirrored(bad[1]), darker(images[90])])
+    for search in (with_bad, without):
+        search.keep(search.look(good))
+    assert with_bad.pairs.indices.tolist() == without.pairs.indices.tolist() == [[90, 102], [100, 101]]
+    assert (with_bad.pairs.similarity == without.pairs.similarity).all()
+
+
+def test_a_heap_of_like_images_hides_no_neighbour_in_test() -> None:
+    """An image has room for five neighbours, of which there are more and nearer ones in train and in the drop."""
+    images = photographs(100)
+    photograph = images[90]
+    images[:30] = [np.clip(photograph + shade, 0, 255) for shade in np.arange(1, 31)[:, None, None, None]]
+    heap = np.stack([np.clip(photograph.astype(int) - shade, 0, 255).astype(np.uint8) for shade in range(1, 31)])
+    batch = Search(images[:70], images[70:]).look(heap)
+    assert batch.near(70, 100).all()
+    assert batch.near(0, 70).all()
