@@ -1,7 +1,7 @@
 """Runs the steps of one flow run, and keeps what each gave and how it went."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -13,7 +13,7 @@ from flows.observer import Observer
 from tasks import progress, store
 from tasks.errors import PipelineError
 from tasks.report.summary import Summary
-from tasks.values.execution import StepName, StepRecord, in_order
+from tasks.values.execution import StepName, StepOutcome, StepRecord, in_order
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,10 +41,12 @@ class Steps:
 
     Args:
         observer: Told of each start, progress and end.
+        anew: Steps that run also where the cache has their result, and put theirs in its place.
     """
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, anew: Collection[StepName] = ()) -> None:
         self._observer = observer
+        self._anew = anew
         self._records: dict[StepName, StepRecord] = {}
         self.values: dict[StepName, Any] = {}
 
@@ -52,6 +54,10 @@ class Steps:
     def records(self) -> tuple[StepRecord, ...]:
         """One record a step, in order; `not_run` for those that were not reached."""
         return in_order(self._records.values())
+
+    def outcome(self, name: StepName) -> StepOutcome:
+        """How a step went; `not_run` until it is over."""
+        return self._records[name].outcome if name in self._records else "not_run"
 
     def run(self, task: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one step, or take its result from the cache.
@@ -62,7 +68,7 @@ class Steps:
         name = cast(StepName, task.name)
         with self._recorded(name) as record:
             # Results lie in the store, wherever the flow runs; a relative or per-worker folder would lose the cache.
-            stored = task.with_options(result_storage=store.current().results)
+            stored = task.with_options(result_storage=store.current().results, refresh_cache=name in self._anew)
             state: State[Any] = stored(*args, **kwargs, return_state=True)
             result = state.result(raise_on_failure=False)
             if isinstance(result, BaseException):

@@ -39,7 +39,7 @@ class LogObserver:
 
     def run_started(self, info: RunInfo, warning: str | None) -> None:
         """Say what the run works on."""
-        self._logger.info("Source: %s. Recipe %s, seed %d.", info.resolved_source, info.recipe, info.seed)
+        self._logger.info("Source: %s. Recipe %s, seed %s.", info.resolved_source, info.recipe, info.seed_in_words)
         if warning is not None:
             self._logger.warning(warning)
 

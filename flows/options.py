@@ -53,6 +53,11 @@ class Options(BaseSettings, Sections):
     num_devices: int | None = Field(
         None, ge=1, le=64, description="Devices that share each batch, 1 to 64; else RETRAINING_NUM_DEVICES, else 1."
     )
+    force: bool = Field(
+        False,
+        description="Train, evaluate and register even if nothing changed; with the seed `date`, with the next one of "
+        "the day.",
+    )
     debug: bool = Field(False, description="Show Prefect's log, and the traceback of a failure.")
 
     @classmethod
@@ -75,7 +80,7 @@ class Options(BaseSettings, Sections):
 
     def parameters(self) -> dict[str, Any]:
         """The flow's parameters."""
-        return {"source": self.source, **self.by_step()}
+        return {"source": self.source, "force": self.force, **self.by_step()}
 
 
 def parse(arguments: Sequence[str]) -> Options:

@@ -53,6 +53,7 @@ def run_name() -> str:
 @flow(name="retrain", flow_run_name=run_name)
 def retrain(
     source: str = "cifar10",
+    force: bool = False,
     ingest: IngestConfig = IngestConfig(),
     validate: ValidateConfig = ValidateConfig(),
     preprocess: PreprocessConfig = PreprocessConfig(),
@@ -66,6 +67,7 @@ def retrain(
     Args:
         source: Where the images come from: cifar10 (download), a path or file:// URL of the binary archive or of a
             folder of .bin files, or synthetic (practice images).
+        force: Train, evaluate and register even if nothing changed; with the seed `date`, with the next one of the day.
         ingest: How images are fetched.
         validate: Which data may be trained on.
         preprocess: How the images are split.
@@ -92,8 +94,8 @@ def retrain(
     }
     with machine.use(machine.current() or machine.from_environment(os.environ)), logs_sent_to_dashboard():
         store.current().check_writable()
-        recipe, seed = plan.resolve_recipe(train), plan.resolve_seed(train, _scheduled().date())
-        run = Run(source, recipe.name, seed, sections)
+        recipe = plan.resolve_recipe(train)
+        run = Run(source, recipe, train, _scheduled(), force, sections)
         steps = run.steps
         with run.reported(report):
             steps.attempt("train", preflight.check)
@@ -108,6 +110,7 @@ def retrain(
                 dataset = run.settle(arrivals, dataset, compared, validation, validate)
             trainable = dataset.without_extra_test()
             splits = steps.run(preprocess_step, trainable, validation.near_duplicates, preprocess)
+            seed = run.choose_seed(splits)
             model = steps.run(train_step, splits, recipe, seed, train)
             if train.warm_start:
                 model = run.go_on_with(starts.choose(steps, splits, recipe, seed, train, model))
@@ -148,7 +151,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _scheduled() -> datetime:
     """When the run was to start, in UTC; now, where nothing scheduled it."""
-    return runtime.flow_run.scheduled_start_time or datetime.now(UTC)
+    scheduled = runtime.flow_run.scheduled_start_time
+    # Prefect gives a type of its own, whose differences do not compare with Python's.
+    return datetime.now(UTC) if scheduled is None else datetime.fromtimestamp(scheduled.timestamp(), UTC)
 
 
 if __name__ == "__main__":

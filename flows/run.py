@@ -10,9 +10,11 @@ from importlib.metadata import version
 from prefect import runtime
 from pydantic import BaseModel
 
+from cnn_model.recipe import Recipe
 from flows import intake, observer
 from flows.execution import StepFailedError, Steps, one_line
 from flows.lineage import code_version
+from flows.trainings import CachedTrainings
 from tasks import store
 from tasks.ingest.drops import Arrivals
 from tasks.ingest.sources import Source
@@ -20,16 +22,24 @@ from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
 from tasks.report.step import report as report_step
 from tasks.report.summary import Summary, build_summary, write_summary
+from tasks.train import seeds
+from tasks.train.config import TrainConfig
+from tasks.train.seeds import SeedChoice
 from tasks.validate.config import ValidateConfig
 from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import DropOutcomes
-from tasks.values.execution import RunInfo
+from tasks.values.execution import RunInfo, StepName
 from tasks.values.model import TrainedModel
+from tasks.values.splits import Splits
 from tasks.values.start import StartChoice
+from tasks.values.training import Training
 from tasks.values.validation import DataValidationError, Validation
 
 logger = logging.getLogger(__name__)
+
+FORCED: tuple[StepName, ...] = ("train", "warm start", "evaluate")
+"""What a forced run does anew. The steps before give the same data, and those after never come from the cache."""
 
 LIBRARIES = ("prefect", "great-expectations", "pandas", "scikit-learn", "mlflow-skinny", "matplotlib")
 
@@ -39,8 +49,10 @@ class Run:
 
     Args:
         source: The source as asked for.
-        recipe: Name of the recipe.
-        seed: The seed that the run trains with.
+        recipe: What is trained.
+        train: How; of it the seed and the age of a model that a run takes from an earlier one.
+        at: When the run was to start.
+        force: Whether to train even if nothing changed.
         sections: Each step's section, by the step's name.
 
     Attributes:
@@ -54,10 +66,20 @@ class Run:
     summary: Summary
     start_choice: StartChoice | None = None
     drops: DropOutcomes | None = None
+    _seed: SeedChoice | None = None
 
-    def __init__(self, source: str, recipe: str, seed: int, sections: Mapping[str, BaseModel]) -> None:
+    def __init__(
+        self,
+        source: str,
+        recipe: Recipe,
+        train: TrainConfig,
+        at: datetime,
+        force: bool,
+        sections: Mapping[str, BaseModel],
+    ) -> None:
         self._observer = observer.current()
-        self.steps = Steps(self._observer)
+        self._recipe, self._train, self._at, self._force = recipe, train, at, force
+        self.steps = Steps(self._observer, anew=FORCED if force else ())
         self.info = RunInfo(
             run_id=str(runtime.flow_run.id),
             run_name=str(runtime.flow_run.name),
@@ -65,8 +87,8 @@ class Run:
             source=source,
             resolved_source="not resolved",
             practice=source == "synthetic",
-            recipe=recipe,
-            seed=seed,
+            recipe=recipe.name,
+            seed=None if train.seed == "date" else train.seed,
             code_version=code_version(),
             configuration={name: section.model_dump(mode="json") for name, section in sections.items()},
         )
@@ -100,6 +122,23 @@ class Run:
         accepted = dataset.with_drops({drop.digest for drop in settled.having("accepted") if drop.digest is not None})
         self.steps.values["ingest"] = accepted
         return accepted
+
+    def choose_seed(self, splits: Splits) -> int:
+        """The splits are known, and so is what was trained on them before: say with which seed the run goes on.
+
+        Raises:
+            StepFailedError: if the results of earlier runs cannot be read.
+        """
+        chosen = self.steps.attempt("train", self._choose_seed, splits)
+        self._seed = chosen
+        self.info = self.info.model_copy(update={"seed": chosen.seed})
+        if chosen.reason:
+            logger.info("Seed %d%s.", chosen.seed, chosen.reason)
+        return chosen.seed
+
+    def _choose_seed(self, splits: Splits) -> SeedChoice:
+        trainings = CachedTrainings(splits, self._recipe, self._train)
+        return seeds.choose(self._train, self._at, force=self._force, trainings=trainings)
 
     def go_on_with(self, choice: StartChoice) -> TrainedModel:
         """Of a cold and a warm start one is chosen: say which and why, and give its model."""
@@ -153,12 +192,27 @@ class Run:
             drops=self.drops,
             validation=values.get("validate"),
             splits=values.get("preprocess"),
+            training=self._training(values.get("train")),
             model=values.get("train") if self.start_choice is None else self.start_choice.chosen.model,
             start_choice=self.start_choice,
             evaluation=values.get("evaluate"),
             registration=values.get("register"),
             failed_checks=cause.checks if isinstance(cause, DataValidationError) else (),
             versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        )
+
+    def _training(self, cold: TrainedModel | None) -> Training | None:
+        if cold is None or self._seed is None:
+            return None
+        return Training(
+            seed=self._seed.seed,
+            seed_is_fixed=self._train.seed != "date",
+            trained_at=cold.trained_at,
+            run_at=self._at,
+            in_this_run=self.steps.outcome("train") == "ran",
+            reason=self._seed.reason,
+            forced=self._force,
+            max_model_age_days=self._train.max_model_age_days,
         )
 
 

@@ -69,7 +69,7 @@ class Terminal:
             rule = "!" * min(72, self._console.width)
             self._console.print(f"{rule}\n{escape(warning)}\n{rule}", style="bold yellow")
         self.say(f"Source   {info.resolved_source}")
-        self.say(f"Recipe   {info.recipe}, seed {info.seed}")
+        self.say(f"Recipe   {info.recipe}, seed {info.seed_in_words}")
 
     def step_started(self, step: StepName) -> None:
         """Show the step as the one at work."""
@@ -120,6 +120,8 @@ class Terminal:
             if start.chosen:
                 self.say(f"Start    {start.start}")
         self.say(f"Verdict  {summary.verdict}", style="bold")
+        if summary.training is not None:
+            self.say(f"         {summary.training.sentence}")
         steps = " · ".join(f"{name} {step.seconds:.1f}" for name, step in summary.steps.items() if step.seconds)
         self.say(f"Seconds  {steps}")
         if summary.report is not None:

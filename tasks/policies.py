@@ -9,7 +9,7 @@ import ast
 import hashlib
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -66,8 +66,21 @@ class StepCache(CachePolicy):
         Raises:
             TypeError: if an input is neither a pydantic model nor a plain JSON value.
         """
-        function = task_ctx.task.fn
-        parts = {
+        return _digest(self._parts(task_ctx.task.fn, inputs))
+
+    def keys_by(self, task: Task[Any, Any], inputs: Mapping[str, Any], name: str) -> Callable[[int], str]:
+        """The keys that Prefect would ask for, were one input another; what they share is looked up once.
+
+        Args:
+            task: A step with this policy.
+            inputs: By name, defaults included.
+            name: Of the input, a number, that the function given back takes.
+        """
+        parts = self._parts(task.fn, inputs)
+        return lambda value: _digest({**parts, "inputs": {**parts["inputs"], name: value}})
+
+    def _parts(self, function: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {
             "format": FORMAT,
             "step": f"{function.__module__}.{function.__qualname__}",
             "inputs": {name: _plain(value) for name, value in inputs.items() if name not in self.ignore},
@@ -75,7 +88,6 @@ class StepCache(CachePolicy):
             "python": ".".join(platform.python_version_tuple()[:2]),
             "versions": {name: version(name) for name in self.distributions},
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def is_transient(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
@@ -155,6 +167,10 @@ def reached_modules(modules: Iterable[str]) -> dict[str, Path]:
         reached[module] = path
         todo.extend(_parse(path, path.stat().st_mtime_ns)[1])
     return reached
+
+
+def _digest(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

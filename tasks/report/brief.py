@@ -13,6 +13,8 @@ def markdown(contents: ReportContents, path: str) -> str:
         path: Where the whole report lies.
     """
     lines = [f"## {contents.outcome.capitalize()}", "", contents.sentence, ""]
+    if contents.training is not None:
+        lines += [contents.training_sentence, ""]
     if contents.run.practice:
         lines += ["**Practice images**: these figures say nothing about CIFAR-10.", ""]
     if contents.outcome == "failed":
@@ -46,7 +48,7 @@ def markdown(contents: ReportContents, path: str) -> str:
         lines += [f"- Drops: {contents.drops.sentence}"]
     if contents.start_choice is not None:
         lines += [f"- Start: {contents.start_choice.sentence}"]
-    lines += [f"- Recipe: {contents.run.recipe}, seed {contents.run.seed}", f"- Report: `{path}`", ""]
+    lines += [f"- Recipe: {contents.run.recipe}, seed {contents.run.seed_in_words}", f"- Report: `{path}`", ""]
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 from tasks.values.start import StartChoice
+from tasks.values.training import Training
 from tasks.values.validation import Check, Validation
 
 RunOutcome = Literal["promoted", "refused", "unchanged", "failed"]
@@ -25,6 +26,7 @@ class ReportContents(BaseModel):
         steps: The steps as far as they are known, in any order; the report's own is not over when it is rendered.
         dataset: With the accepted drops, once it is known which these are.
         drops: What became of each labelled drop; None where no folder for them is configured.
+        training: How the run came to its model, to the cold one where it has two.
         model: The one that goes on, where a run trained two.
         start_choice: The trainings that it was chosen from; None where no warm start was asked for.
         failed_checks: The checks of a validation that stopped the run, and so gave no `validation`.
@@ -39,6 +41,7 @@ class ReportContents(BaseModel):
     drops: DropOutcomes | None = None
     validation: Validation | None = None
     splits: Splits | None = None
+    training: Training | None = None
     model: TrainedModel | None = None
     start_choice: StartChoice | None = None
     evaluation: Evaluation | None = None
@@ -62,6 +65,18 @@ class ReportContents(BaseModel):
         if failed.outcome == "failed":
             return f"The run failed in {failed.name}; no model was promoted."
         return f"The run ended before {failed.name}; no model was promoted."
+
+    @property
+    def training_sentence(self) -> str:
+        """How the run came to its model, and that the same one came out, where it did; empty where it came to none."""
+        if self.training is None:
+            return ""
+        sentence = self.training.sentence
+        if self.training.in_this_run and self.outcome == "unchanged":
+            sentence += " The model came out the same to the bit."
+            if self.training.forced:
+                sentence += " Another seed, or `date`, gives another one."
+        return sentence if self.start_choice is None else f"Cold start: {sentence[0].lower()}{sentence[1:]}"
 
     @property
     def stopped_at(self) -> StepRecord:

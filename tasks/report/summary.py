@@ -5,6 +5,7 @@ python -m tasks.report.summary > tasks/report/summary.schema.json
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,6 +132,17 @@ class StartSummary(_Value):
     chosen: bool = Field(description="Whether its model was evaluated and registered.")
 
 
+class TrainingSummary(_Value):
+    """How the run came to its model, to that of the cold start where it has two."""
+
+    seed: int = Field(ge=0)
+    trained_at: str = Field(description="When the training ended, ISO 8601 with zone.")
+    age_days: float = Field(ge=0, description="At the time that the run was to start; 0 where it trained.")
+    in_this_run: bool = Field(description="Whether the run trained; else the model came from the cache.")
+    forced: bool = Field(description="Whether the run was to train even if nothing changed.")
+    sentence: str = Field(description="The training, and what led to it, in words.")
+
+
 class Summary(_Value):
     """One run. A field is null where the run failed before it had it."""
 
@@ -146,11 +158,12 @@ class Summary(_Value):
     drops: tuple[DropSummary, ...] = Field(description="Each drop that was found; empty without --ingest.drops.")
     extra_test: ExtraTestSummary | None = Field(description="Null without --ingest.extra-test.")
     recipe: str
-    seed: int
+    seed: int | None = Field(description="Of the training.")
     code_version: str
     steps: dict[StepName, StepSummary] = Field(
         description="All seven, by name, and the warm start where a second training was tried."
     )
+    training: TrainingSummary | None
     starts: tuple[StartSummary, ...] = Field(
         description="The cold start and, where it could be made, the warm one; empty without --train.warm-start."
     )
@@ -186,6 +199,7 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
         seed=run.seed,
         code_version=run.code_version,
         steps={step.name: StepSummary(**step.model_dump(exclude={"name"})) for step in contents.all_steps},
+        training=_training(contents),
         starts=_starts(contents.start_choice),
         metrics=_metrics(contents.evaluation) if contents.evaluation is not None else None,
         label_issues=_label_issues(contents.evaluation),
@@ -243,6 +257,20 @@ def _extra_test(dataset: RawDataset | None, validation: Validation | None) -> Ex
         digest=dataset.extra_test.digest,
         num_images=dict(zip(dataset.class_names, verdict.num_images, strict=True)) if verdict is not None else {},
         failed_checks=tuple(check.name for check in verdict.failed) if verdict is not None else (),
+    )
+
+
+def _training(contents: ReportContents) -> TrainingSummary | None:
+    training = contents.training
+    if training is None:
+        return None
+    return TrainingSummary(
+        seed=training.seed,
+        trained_at=training.trained_at.isoformat(timespec="seconds"),
+        age_days=training.age / timedelta(days=1),
+        in_this_run=training.in_this_run,
+        forced=training.forced,
+        sentence=contents.training_sentence,
     )
 
 

@@ -19,7 +19,17 @@ class TrainConfig(BaseModel):
         None, ge=1, le=1000, description="Passes over the training images, 1 to 1000; left out, the recipe's own."
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | Literal["date"] = Field(
-        1, description="Seed of initialisation and order, 0 to 4294967295; `date` takes it from the scheduled date."
+        1,
+        description="Seed of initialisation and order, 0 to 4294967295; `date` takes it from the scheduled date, or "
+        "from an earlier training on the same data, by the same recipe and code, that is not older than "
+        "max_model_age_days.",
+    )
+    max_model_age_days: float | None = Field(
+        30,
+        ge=0,
+        le=3650,
+        description="With the seed `date`, train anew without any change once the last training is older than so many "
+        "days, 0 to 3650; none, never. A fixed seed asks for one training, which no age makes another.",
     )
     warm_start: bool = Field(
         False,

@@ -1,6 +1,4 @@
-"""Turns the section into what is trained: a whole recipe and a number as seed. Called at the flow's door."""
-
-from datetime import date
+"""Turns the section into what is trained: a whole recipe. Called at the flow's door; `seeds` chooses the seed."""
 
 from cnn_model.recipe import Recipe
 from cnn_model.recipes.catalogue import find
@@ -14,15 +12,6 @@ def resolve_recipe(config: TrainConfig) -> Recipe:
     """The recipe by its name, with the epochs that the section asks for."""
     recipe = find(config.recipe)
     return recipe if config.epochs is None else recipe.model_copy(update={"epochs": config.epochs})
-
-
-def resolve_seed(config: TrainConfig, scheduled: date) -> int:
-    """The seed; `date` gives the scheduled day as a number, such as 20261121.
-
-    A schedule's tick has the same date however late it starts and however often it is tried again, so its cached
-    steps are found again.
-    """
-    return int(scheduled.strftime("%Y%m%d")) if config.seed == "date" else config.seed
 
 
 def check_device() -> None:

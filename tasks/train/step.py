@@ -2,6 +2,7 @@
 
 import logging
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -48,7 +49,7 @@ def train(
     Args:
         splits: The arrays.
         recipe: The recipe that `config` names, whole and with its epochs: a cache key is made of its values.
-        seed: The seed that `config` stands for.
+        seed: The seed that the run chose by `config`.
         config: The section; of it only the limits of time are used here.
         start: A trained model of the same architecture, whose weights are the start; None for fresh ones. The
             schedule is the recipe's own all the same: a triangular one begins low and goes up to its full peak.
@@ -75,7 +76,10 @@ def train(
         # Seconds and memory differ from run to run; they stand in the value, and the artifact is named by the model.
         (folder / "training.json").unlink()
         return TrainedModel(
-            artifact=store.current().publish(folder), result=TrainingResult.model_validate(result), start=start
+            artifact=store.current().publish(folder),
+            result=TrainingResult.model_validate(result),
+            trained_at=datetime.now(UTC),
+            start=start,
         )
 
 

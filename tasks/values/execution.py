@@ -54,7 +54,7 @@ class RunInfo(BaseModel):
         resolved_source: What it turned out to be, in words.
         practice: True where the images are synthetic.
         recipe: Name of the recipe.
-        seed: Seed of the training.
+        seed: Seed of the training; None until it is chosen, where it follows from dates.
         code_version: Git commit, with "-dirty" where the tree had changes; "unknown" outside a checkout.
         configuration: Every section's values, by name.
     """
@@ -68,6 +68,11 @@ class RunInfo(BaseModel):
     resolved_source: str
     practice: bool
     recipe: str
-    seed: int
+    seed: int | None = None
     code_version: str
     configuration: dict[str, dict[str, object]]
+
+    @property
+    def seed_in_words(self) -> str:
+        """The seed, or that it is not chosen yet."""
+        return str(self.seed) if self.seed is not None else "from the date"

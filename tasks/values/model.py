@@ -1,6 +1,6 @@
 """What train gives."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from cnn_model.results import TrainingResult
 from tasks.store import Reference
@@ -12,6 +12,7 @@ class TrainedModel(BaseModel):
     The artifact holds `model.keras` and `recipe.json`, and nothing that differs when the same model is trained again.
 
     Attributes:
+        trained_at: When the training ended.
         start: The model whose weights the training started from; None for fresh ones.
     """
 
@@ -19,4 +20,5 @@ class TrainedModel(BaseModel):
 
     artifact: Reference
     result: TrainingResult
+    trained_at: AwareDatetime
     start: Reference | None = None

@@ -90,7 +90,7 @@ def test_the_schedule_creates_runs(deployed: dict[str, str]) -> None:
             break
         time.sleep(1)
     assert runs, "no run was scheduled within two minutes"
-    assert runs[0]["parameters"]["train"] == {"recipe": "fast", "seed": "date"}
+    assert runs[0]["parameters"]["train"] == {"recipe": "fast", "seed": "date", "max_model_age_days": 30}
     assert runs[0]["expected_start_time"][11:16] in ("02:00", "01:00"), "three in the morning in Zurich, in UTC"
 
 
@@ -100,6 +100,7 @@ def test_nonsense_in_the_form_is_refused_before_a_run_exists(deployed: dict[str,
     schema = deployment["parameter_openapi_schema"]
     assert schema["definitions"]["TrainConfig"]["properties"]["recipe"]["enum"] == list(catalogue.names())
     assert "form" not in schema["properties"]
+    assert (schema["properties"]["force"]["type"], schema["properties"]["force"]["default"]) == ("boolean", False)
     body = {"parameters": {"source": "synthetic", "train": {"epochs": 0}}}
     answer = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", json=body)
     assert answer.status_code == 409

@@ -67,6 +67,17 @@ def test_a_function_of_training_recomputes_training_alone(checkout: Path) -> Non
     }
 
 
+def test_an_earlier_training_is_looked_for_by_the_key_of_the_step(checkout: Path) -> None:
+    """So it counts as the same training just as long as the cache would give its result."""
+    context: Any = SimpleNamespace(task=train)
+    policy, inputs = train.cache_policy, {"recipe": find("fast"), "seed": 0, "start": None}
+    assert isinstance(policy, policies.StepCache)
+    key = policy.keys_by(train, inputs, "seed")
+    assert key(7) == policy.compute_key(context, {**inputs, "seed": 7}, {}) != key(8)
+    edit(checkout / "cnn_model" / "training.py", "\ndef ", "\ndef _unused() -> None: ...\n\n\ndef ")
+    assert policy.keys_by(train, inputs, "seed")(7) != key(7)
+
+
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_a_backend_recomputes_what_it_computes(checkout: Path, backend: str) -> None:
     file = checkout / "cnn_model" / "backends" / f"{backend}.py"

@@ -95,6 +95,7 @@ def test_a_corrected_label_is_trained_on(filled_store: Path, first_run: Finished
 
 def test_the_seed_can_be_the_scheduled_date(filled_store: Path) -> None:
     summary = retrain_in(filled_store, train={"recipe": "tutorial-64-logits", "epochs": 1, "seed": "date"})
+    assert summary.seed is not None
     assert 20260101 < summary.seed < 21000101
 
 

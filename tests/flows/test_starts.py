@@ -40,6 +40,7 @@ def model(
     return TrainedModel(
         artifact=artifact or Reference(digest=name * 64, size_bytes=1),
         result=make_training_result(history, model_sha256=name * 64, best_epoch=best_epoch or len(history)),
+        trained_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
 
 

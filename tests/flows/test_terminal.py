@@ -73,6 +73,7 @@ def closing_lines(num_test_images_in_train: int, extra_test_images: int = 0) -> 
         seed=1,
         code_version="abc",
         steps={},
+        training=None,
         starts=(),
         metrics=Metrics(
             accuracy=figure,

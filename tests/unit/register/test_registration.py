@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -76,6 +77,7 @@ def register(
     )
     trained = TrainedModel(
         artifact=artifact(model),
+        trained_at=datetime(2026, 1, 1, tzinfo=UTC),
         start=start,
         result=make_training_result(
             history, model_sha256=model * 64, best_epoch=2, temperature=1.1, versions={"keras": "3"}

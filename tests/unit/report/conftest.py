@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tasks.values.model import TrainedModel
 from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 from tasks.values.start import Start, StartChoice
+from tasks.values.training import Training
 from tasks.values.validation import Check, DropCheck, DropVerdict, Validation
 from tests.near_duplicates import publish_near_duplicates
 from tests.results import make_training_result
@@ -53,6 +55,7 @@ RUN = {
     "configuration": {"train": {"epochs": None, "seed": 1}, "ingest": {"allow_unofficial": False}},
 }
 NOT_RUN: tuple[StepOutcome, ...] = ("not_run",) * 6
+TRAINED_AT = datetime(2026, 11, 18, 6, 0, tzinfo=UTC)
 VERSIONS = {"python": "3.11.7", "prefect": "3.8.8"}
 CHECKS = (
     Check(name="Test images", severity="critical", passed=True, observed="60", expected="60"),
@@ -91,7 +94,7 @@ def promoted() -> ReportContents:
             near_duplicates=publish_near_duplicates(store.current(), NUM_TRAIN_IMAGES, NUM_IMAGES, PAIRS),
         ),
         splits=splits,
-        model=TrainedModel(artifact=evaluation.artifact, result=training_result()),
+        model=TrainedModel(artifact=evaluation.artifact, result=training_result(), trained_at=TRAINED_AT),
         evaluation=evaluation,
         registration=Registration(
             model_name="cifar10-cnn",
@@ -117,6 +120,26 @@ def warm(promoted: ReportContents) -> ReportContents:
     choice = StartChoice(starts=(cold, other), chosen=cold, sentence="The cold start goes on.")
     records = (*promoted.steps, StepRecord(name="warm start", outcome="ran", seconds=5))
     return promoted.model_copy(update={"start_choice": choice, "steps": records})
+
+
+@pytest.fixture
+def unchanged(promoted: ReportContents) -> ReportContents:
+    """A run that took the model of an earlier one, three days before."""
+    assert promoted.registration is not None
+    training = Training(
+        seed=20261118,
+        seed_is_fixed=False,
+        trained_at=TRAINED_AT,
+        run_at=TRAINED_AT + timedelta(days=3),
+        in_this_run=False,
+        reason="",
+        forced=False,
+        max_model_age_days=30,
+    )
+    verdict = {"verdict": "unchanged", "sentence": "Unchanged: this model is version 3.", "ledger_entry": None}
+    return promoted.model_copy(
+        update={"training": training, "registration": promoted.registration.model_copy(update=verdict)}
+    )
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from cnn_model.class_names import CLASS_NAMES
 from tasks import store
-from tasks.report import page
+from tasks.report import brief, page
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
 
@@ -42,7 +42,9 @@ def render(contents: ReportContents, **config: int) -> str:
     return page.render(contents, ReportConfig(**config))
 
 
-@pytest.fixture(params=["promoted", "warm", "with_drops", "with_extra_test", "failed", "stopped_by_validation"])
+@pytest.fixture(
+    params=["promoted", "unchanged", "warm", "with_drops", "with_extra_test", "failed", "stopped_by_validation"]
+)
 def html(request: pytest.FixtureRequest) -> str:
     contents = request.getfixturevalue(request.param)
     return render(contents if isinstance(contents, ReportContents) else contents())
@@ -286,3 +288,11 @@ def test_page_without_any_picture_wanted(promoted: ReportContents) -> None:
     assert "<img" not in render(
         promoted, sample_images=0, predictions=0, near_duplicates=0, label_issues=0, worst_mistakes=0
     )
+
+
+def test_page_and_dashboard_say_when_the_model_was_trained(unchanged: ReportContents) -> None:
+    sentence = "Trained 3 days ago with seed 20261118 on the same data, by the same recipe and code; "
+    html = render(unchanged)
+    assert sentence in html
+    assert "18 November 2026, 06:00 UTC" in html
+    assert sentence in brief.markdown(unchanged, "runs/1/report.html")

@@ -77,6 +77,30 @@ def test_summary_has_both_starts(warm: ReportContents, promoted: ReportContents,
     assert written(promoted, tmp_path)["starts"] == []
 
 
+def test_summary_says_when_the_model_was_trained_and_why_not_now(
+    unchanged: ReportContents, promoted: ReportContents, tmp_path: Path
+) -> None:
+    assert written(unchanged, tmp_path)["training"] == {
+        "seed": 20261118,
+        "trained_at": "2026-11-18T06:00:00+00:00",
+        "age_days": 3.0,
+        "in_this_run": False,
+        "forced": False,
+        "sentence": "Trained 3 days ago with seed 20261118 on the same data, by the same recipe and code; "
+        "max_model_age_days is 30.",
+    }
+    assert written(promoted, tmp_path)["training"] is None
+
+
+def test_the_same_model_from_a_new_training_is_called_so(unchanged: ReportContents) -> None:
+    assert unchanged.training is not None
+    again = unchanged.training.model_copy(update={"in_this_run": True})
+    forced = again.model_copy(update={"forced": True})
+    first, second = (unchanged.model_copy(update={"training": one}).training_sentence for one in (again, forced))
+    assert first == "Trained in this run with seed 20261118. The model came out the same to the bit."
+    assert second == f"{first} Another seed, or `date`, gives another one."
+
+
 def test_summary_of_a_failed_run_names_the_cause(failed: Callable[..., ReportContents], tmp_path: Path) -> None:
     summary = written(failed("The archive is cut off."), tmp_path, report=None)
     assert summary["outcome"] == "failed"
