@@ -12,23 +12,21 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from benchmarks.faults import PLANTS, Draft, Material
 from benchmarks.machine import describe, installed
 from benchmarks.training import prepare
 from cnn_model.class_names import CLASS_NAMES
 from tasks import machine, store
 from tasks.validate.config import ValidateConfig
 from tasks.validate.drops import judge
-from tasks.validate.faults import FAULTS, through_jpeg
 from tasks.validate.likeness import Likeness
 from tasks.validate.near_duplicates import Search
 from tasks.validate.statistics import image_table
@@ -44,20 +42,7 @@ HELD_OUT = 20_000
 """Training images that are no part of the base; drops are drawn from them."""
 
 SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-ONE_CLASS = 3
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "great-expectations")
-
-Images = NDArray[np.uint8]
-Labels = NDArray[np.uint8]
-
-
-@dataclass
-class Draft:
-    """A drop before it is published; faults change it."""
-
-    images: Images
-    labels: Labels
-    num_unreadable: int = 0
 
 
 class Bench:
@@ -68,38 +53,25 @@ class Bench:
     """
 
     def __init__(self, arrays: Path) -> None:
-        load = {
-            f"{split}_{kind}": np.load(arrays / f"{split}_{kind}.npy", mmap_mode="r", allow_pickle=False)
-            for split in ("train", "test")
-            for kind in ("images", "labels")
-        }
-        order = np.random.default_rng(0).permutation(len(load["train_labels"]))
-        self.pool, kept = order[:HELD_OUT], np.sort(order[HELD_OUT:])
-        self.images, self.labels = load["train_images"], load["train_labels"]
-        self.base_images, self.base_labels = self.images[kept], self.labels[kept]
-        self.test_images, self.test_labels = np.asarray(load["test_images"]), np.asarray(load["test_labels"])
+        images, labels, test_images, test_labels = (
+            np.load(arrays / f"{name}.npy", allow_pickle=False)
+            for name in ("train_images", "train_labels", "test_images", "test_labels")
+        )
+        order = np.random.default_rng(0).permutation(len(labels))
+        kept = np.sort(order[HELD_OUT:])
+        base, test = (images[kept], labels[kept]), (test_images, test_labels)
+        self.material = Material(images, labels, order[:HELD_OUT], *base, *test)
         self.config = ValidateConfig()
         self.dataset = RawDataset(
             name="cifar10",
-            artifact=_publish(
-                train_images=self.base_images,
-                train_labels=self.base_labels,
-                test_images=self.test_images,
-                test_labels=self.test_labels,
-            ),
+            artifact=_publish(train_images=base[0], train_labels=base[1], test_images=test[0], test_labels=test[1]),
             class_names=CLASS_NAMES,
             num_train_images=len(kept),
-            num_test_images=len(self.test_labels),
+            num_test_images=len(test[1]),
         )
-        splits = (("train", self.base_images, self.base_labels), ("test", self.test_images, self.test_labels))
-        self.table = pd.concat([image_table(images, labels, split) for split, images, labels in splits])
-        self._search = Search(self.base_images, self.test_images)
+        self.table = pd.concat([image_table(*base, "train"), image_table(*test, "test")])
+        self._search = Search(base[0], test[0])
         self.likeness = Likeness(self.dataset, Baselines(), self.config)
-
-    def draw(self, num_images: int, rng: np.random.Generator) -> Draft:
-        """A good drop."""
-        places = rng.choice(self.pool, num_images, replace=False)
-        return Draft(self.images[places], self.labels[places])
 
     def judge(self, *drafts: Draft) -> DropVerdict:
         """The verdict on the last of some drops, those before it taken first."""
@@ -120,84 +92,6 @@ class Bench:
             num_unreadable=draft.num_unreadable,
             unreadable=unreadable if draft.num_unreadable else (),
         )
-
-
-Plant = Callable[[Bench, Draft, int, np.random.Generator], None]
-
-
-def _whole_images(name: str) -> Plant:
-    def plant(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-        draft.images[:count] = FAULTS[name](draft.images[:count])
-
-    return plant
-
-
-def _wrong_scale(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    draft.images[:count] = np.rint(draft.images[:count] / 255)
-
-
-def _blank(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    draft.images[:count] = rng.integers(0, 256, (count, 1, 1, 3))
-
-
-def _cut_off(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    draft.images, draft.labels, draft.num_unreadable = draft.images[count:], draft.labels[count:], count
-
-
-def _shifted(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    draft.labels[:count] = (draft.labels[:count] + 1) % 10
-
-
-def _shuffled(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    draft.labels[:count] = rng.permutation(draft.labels[:count])
-
-
-def _flooded(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    places = rng.choice(bench.pool[bench.labels[bench.pool] == ONE_CLASS], count, replace=False)
-    draft.images[:count], draft.labels[:count] = bench.images[places], bench.labels[places]
-
-
-def _missing(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    own = np.flatnonzero(draft.labels == ONE_CLASS)[:count]
-    draft.images, draft.labels = np.delete(draft.images, own, axis=0), np.delete(draft.labels, own)
-
-
-def _repeated(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    draft.images[:count], draft.labels[:count] = draft.images[-count:], draft.labels[-count:]
-
-
-def _test_images(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    places = rng.choice(len(bench.test_labels), count, replace=False)
-    draft.images[:count], draft.labels[:count] = bench.test_images[places], bench.test_labels[places]
-
-
-def _changed_test_images(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    _test_images(bench, draft, count, rng)
-    draft.images[:count] = through_jpeg(draft.images[:count, :, ::-1], 75)
-
-
-def _sent_before(bench: Bench, draft: Draft, count: int, rng: np.random.Generator) -> None:
-    places = rng.choice(len(bench.base_labels), count, replace=False)
-    draft.images[:count], draft.labels[:count] = bench.base_images[places], bench.base_labels[places]
-
-
-FAULTS_AND_CHECKS: tuple[tuple[str, Plant, tuple[str, ...]], ...] = (
-    ("0 to 1 stored as bytes", _wrong_scale, ("wrong scale",)),
-    ("blank or constant", _blank, ("blank images",)),
-    ("files cut off", _cut_off, ("readable files",)),
-    ("channels swapped", _whole_images("swapped channels"), ("swapped channels",)),
-    ("inverted", _whole_images("inverted images"), ("inverted images",)),
-    ("JPEG of quality 10", _whole_images("crushed images"), ("crushed images",)),
-    ("labels shifted by one", _shifted, ("labels shifted by one", "labels that do not fit")),
-    ("labels shuffled", _shuffled, ("labels that do not fit",)),
-    ("one class flooded", _flooded, (f"share of {CLASS_NAMES[ONE_CLASS]}",)),
-    ("one class missing", _missing, (f"share of {CLASS_NAMES[ONE_CLASS]}",)),
-    ("repeated within the drop", _repeated, ("duplicates within the drop",)),
-    ("sent before", _sent_before, ("images that are there already",)),
-    ("published test images", _test_images, ("test images",)),
-    ("the same, mirrored, JPEG of quality 75", _changed_test_images, ("near-duplicates of test images",)),
-)
-"""A fault, how it is planted, and the checks that are for it."""
 
 
 def main() -> int:
@@ -224,7 +118,7 @@ def main() -> int:
 def _clean(bench: Bench, num_images: int, num_drops: int) -> dict[str, Any]:
     """How many good drops are warned of, and refused, and by which checks."""
     verdicts = [
-        bench.judge(bench.draw(num_images, np.random.default_rng([1, num_images, number])))
+        bench.judge(bench.material.draw(num_images, np.random.default_rng([1, num_images, number])))
         for number in range(num_drops)
     ]
     told = [check.name for verdict in verdicts for check in _told(verdict)]
@@ -243,15 +137,15 @@ def _told(verdict: DropVerdict) -> list[DropCheck]:
 
 
 def _planted(bench: Bench, num_images: int, repeats: int) -> Iterator[dict[str, Any]]:
-    for name, plant, checks in FAULTS_AND_CHECKS:
+    for name, plant, checks in PLANTS:
         for share in SHARES:
             count = round(share * num_images)
             start = time.perf_counter()
             verdicts = []
             for number in range(repeats):
                 rng = np.random.default_rng([2, num_images, number])
-                draft = bench.draw(num_images, rng)
-                plant(bench, draft, count, rng)
+                draft = bench.material.draw(num_images, rng)
+                plant(bench.material, draft, count, rng)
                 verdicts.append(bench.judge(draft))
             yield {
                 "fault": name,

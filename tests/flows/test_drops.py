@@ -1,22 +1,26 @@
 """Labelled drops through the whole flow, on practice images."""
 
 import json
+import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.faults import PLANTS, Material
 from flows import intake
 from flows.execution import StepFailedError, Steps
 from flows.retraining import main
 from flows.terminal import Terminal
+from tasks.ingest import records
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.drops import Arrivals
 from tasks.ingest.sources import Source
 from tasks.ingest.synthetic import CLASS_NAMES
 from tasks.report.summary import Summary
-from tests.drops import drop_pictures, drop_records, drop_table, noise
+from tests.drops import Arrays, drop_pictures, drop_records, drop_table, noise
 from tests.flows.conftest import SMALL, FinishedRun, retrain_in
 
 
@@ -193,3 +197,56 @@ def test_practice_images_that_nobody_asked_for_ask_nothing_of_object_storage(mon
     source = Source(kind="synthetic", fallback_reason="No host can be reached.")
     with intake.opened(Steps(Terminal()), source, IngestConfig(drops="s3://team/drops")) as arrivals:
         assert arrivals == Arrivals()
+
+
+@pytest.mark.real_data
+@pytest.mark.timeout(1800)
+def test_of_real_drops_the_good_one_is_taken_and_each_faulty_one_refused(tmp_path: Path, prefect_server: None) -> None:
+    given = folder_of(os.environ["CIFAR10_SOURCE"], tmp_path / "given")
+    source, rng = tmp_path / "base", np.random.default_rng(0)
+    source.mkdir()
+    members = ("data_batch_1.bin", "data_batch_2.bin", "test_batch.bin")
+    for name in members:
+        shutil.copy(given / name, source)
+    (one, two, test), held_out = map(decoded, [given / name for name in members]), decoded(given / "data_batch_5.bin")
+    material = Material(
+        *held_out, np.arange(10_000), np.concatenate([one[0], two[0]]), np.concatenate([one[1], two[1]]), *test
+    )
+    drops = tmp_path / "drops"
+    good = material.draw(1_000, rng)
+    drop_records(drops / "good", (good.images, good.labels))
+    for name, plant, _ in PLANTS:
+        draft = material.draw(1_000, rng)
+        plant(material, draft, 200, rng)
+        folder = drop_pictures(drops / name, (draft.images, draft.labels))
+        for path in sorted(folder.rglob("*.png"))[: draft.num_unreadable]:
+            path.write_bytes(path.read_bytes()[:100])
+    summary = run(
+        tmp_path / "store",
+        drops,
+        source=str(source),
+        ingest={"drops": str(drops), "allow_unofficial": True},
+        train={"recipe": "sprint"},
+    )
+    expected = {"good": "accepted", **{name: "quarantined" for name, *_ in PLANTS}}
+    assert states(summary) == expected
+    reasons = {drop.name: drop.reason for drop in summary.drops}
+    for name, _, checks in PLANTS:
+        assert any(check in reasons[name] for check in checks), (name, reasons[name])
+    assert summary.dataset is not None
+    assert (summary.dataset.num_train_images, summary.dataset.num_dropped_images) == (20_000, 1_000)
+
+
+def folder_of(source: str, target: Path) -> Path:
+    """The official archive's `.bin` files, unpacked if they are not yet."""
+    if Path(source).is_dir():
+        return next(Path(source).rglob("test_batch.bin")).parent
+    with tarfile.open(source) as archive:
+        archive.extractall(target, filter="data")
+    return next(target.rglob("test_batch.bin")).parent
+
+
+def decoded(path: Path) -> Arrays:
+    """Images and labels of a file of records."""
+    found = records.parse(path.read_bytes(), path.name)
+    return found.images, found.labels
