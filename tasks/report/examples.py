@@ -1,14 +1,31 @@
 """Images that broke a data check, for the report."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tasks.report.gallery import array, data_uri
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import DropOutcome
-from tasks.values.validation import Check, DropCheck
+from tasks.values.validation import Check
 
-Examples = dict[str, tuple[str, ...]]
-"""By the name of a check its images, each a PNG in a data URI."""
+
+@dataclass(frozen=True)
+class Example:
+    """One image.
+
+    Attributes:
+        source: The image as a PNG in a data URI, at its own size.
+        name: Where it is found.
+        label: The class that it is labelled with.
+    """
+
+    source: str
+    name: str
+    label: str
+
+
+Examples = dict[str, tuple[Example, ...]]
+"""By the name of the check that they broke."""
 
 
 def dataset_examples(dataset: RawDataset, checks: Sequence[Check], num_pictures: int) -> Examples:
@@ -24,12 +41,18 @@ def dataset_examples(dataset: RawDataset, checks: Sequence[Check], num_pictures:
     """
     if not any(check.examples for check in checks):
         return {}
-    train, test = (array(dataset.artifact, f"{split}_images.npy") for split in ("train", "test"))
+    arrays = {
+        split: [array(dataset.artifact, f"{split}_{kind}.npy") for kind in ("images", "labels")]
+        for split in ("train", "test")
+    }
 
-    def picture(row: int) -> str:
-        return data_uri(train[row] if row < len(train) else test[row - len(train)])
+    def example(row: int) -> Example:
+        is_train = row < dataset.num_train_images
+        split, place = ("train", row) if is_train else ("test", row - dataset.num_train_images)
+        images, labels = arrays[split]
+        return Example(data_uri(images[place]), f"{split} image {place}", dataset.class_names[labels[place]])
 
-    return {check.name: tuple(map(picture, check.examples[:num_pictures])) for check in checks}
+    return {check.name: tuple(map(example, check.examples[:num_pictures])) for check in checks if check.examples}
 
 
 def drop_examples(drop: DropOutcome, num_pictures: int) -> Examples:
@@ -44,9 +67,14 @@ def drop_examples(drop: DropOutcome, num_pictures: int) -> Examples:
     """
     if drop.artifact is None or not any(check.examples for check in drop.checks):
         return {}
-    images = array(drop.artifact, "images.npy")
+    class_names = tuple(drop.num_images)
+    images, labels = (array(drop.artifact, f"{kind}.npy") for kind in ("images", "labels"))
 
-    def pictures(check: DropCheck) -> tuple[str, ...]:
-        return tuple(data_uri(images[place]) for place in check.examples[:num_pictures])
+    def example(place: int, name: str) -> Example:
+        return Example(data_uri(images[place]), name, class_names[labels[place]])
 
-    return {check.name: pictures(check) for check in drop.checks}
+    return {
+        check.name: tuple(map(example, check.examples[:num_pictures], check.files))
+        for check in drop.checks
+        if check.examples
+    }

@@ -78,6 +78,11 @@ class Candidate:
         """The label of each image, by the digest of its pixels."""
         return dict(zip(self.table["digest"], self.labels.tolist(), strict=True))
 
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """On which images something is to be seen. The others are found as such, and nothing more is said of them."""
+        return ~(_of_zero_to_one(self.table) | _of_no_contrast(self.table))
+
     def near(self, first: int, last: int) -> NDArray[np.bool_]:
         """Which images, repeats within the drop included, have a near-duplicate among those of the search's indices."""
         digests = self.table["digest"]
@@ -129,7 +134,7 @@ def judge(
         candidate = read_candidate(drop, reference, config) if drop.num_images else None
         if candidate is not None:
             findings += [check(candidate) for check in CHECKS]
-            findings += likeness.findings(drop, candidate.table, candidate.images, candidate.labels)
+            findings += _likeness(candidate, likeness)
         counts = np.bincount(candidate.labels if candidate else [], minlength=len(dataset.class_names))
         checks = run_drop_checks(findings, candidate.names if candidate is not None else ())
         verdicts.append(DropVerdict(digest=drop.digest, num_images=tuple(counts.tolist()), checks=checks))
@@ -137,6 +142,15 @@ def judge(
             known.update(candidate.label_by_digest)
             search.keep(candidate.batch)
     return tuple(verdicts)
+
+
+def _likeness(candidate: Candidate, likeness: Likeness) -> list[Finding]:
+    places = np.flatnonzero(candidate.shown)
+    table, labels = candidate.table.iloc[places], candidate.labels[places]
+    return [
+        replace(finding, images=tuple(int(places[place]) for place in finding.images))
+        for finding in likeness.findings(candidate.drop, table, candidate.images[places], labels)
+    ]
 
 
 def _digests(drop: Drop | None) -> frozenset[str]:
@@ -250,13 +264,13 @@ def contradictions(candidate: Candidate) -> Finding:
     table = candidate.table
     before = table["digest"].map(candidate.reference.known)
     within = table.groupby("digest")["label"].transform("nunique") > 1
-    found = (before.notna() & (before != table["label"])) | within
+    found = ((before.notna() & (before != table["label"])) | within).to_numpy() & candidate.shown
     advice = "Look which of the labels is right; one of the base is put right with --ingest.corrections."
-    return candidate.faults("contradictory labels", "equal images have equal labels", found.to_numpy(), advice)
+    return candidate.faults("contradictory labels", "equal images have equal labels", found, advice)
 
 
 def _duplicates(candidate: Candidate) -> Finding:
-    found = candidate.table["digest"].duplicated().to_numpy()
+    found = candidate.table["digest"].duplicated().to_numpy() & candidate.shown
     return candidate.faults("duplicates within the drop", "each image once", found, "Send each image once.")
 
 
@@ -268,13 +282,17 @@ def wrong_scale(candidate: Candidate) -> Finding:
 
 def blank(candidate: Candidate) -> Finding:
     """Images on which nothing is to be seen."""
-    found = (candidate.table["contrast"].to_numpy() < MIN_CONTRAST) & ~_of_zero_to_one(candidate.table)
+    found = _of_no_contrast(candidate.table) & ~_of_zero_to_one(candidate.table)
     advice = "Nothing is to be seen on them: look at the program that wrote them."
     return candidate.faults("blank images", f"at least {MIN_CONTRAST:g} levels of contrast", found, advice)
 
 
 def _of_zero_to_one(table: pd.DataFrame) -> NDArray[np.bool_]:
     return ((table["brightest"] <= 1) & (table["contrast"] > 0)).to_numpy()
+
+
+def _of_no_contrast(table: pd.DataFrame) -> NDArray[np.bool_]:
+    return (table["contrast"] < MIN_CONTRAST).to_numpy()
 
 
 CHECKS: tuple[Callable[[Candidate], Finding], ...] = (

@@ -131,7 +131,7 @@ def _fault(departure: Departure, num_images: int) -> Finding:
     return Finding(
         name=departure.name,
         observed=f"about {share:.1%} of the images" if departure.observed > departure.chance else "none that show",
-        expected=f"none; up to {departure.chance:.1%} may be chance, from {departure.bad_beyond:.1%} on it is bad",
+        expected=f"at most {departure.bad_beyond:.1%}, of which {departure.chance:.1%} may be chance",
         advice=FAULT_ADVICE[departure.name],
         figure=departure.observed,
         told_above=departure.chance,
@@ -160,11 +160,15 @@ def _class_share(departure: Departure, baseline: str, num_images: int, own: NDAr
 def _pixels(departure: Departure, baseline: str) -> Finding:
     return Finding(
         name=f"drift of {departure.name}",
-        observed=f"{departure.observed:.4g} on average",
-        expected=f"{departure.expected:.4g} as in {baseline}, {departure.chance:.2g} more or less by chance",
+        observed=f"{_figure(departure.observed)} on average",
+        expected=f"{_figure(departure.expected)} as in {baseline}, {_figure(departure.chance)} more or less by chance",
         advice="See how these images were taken and reduced; where they are right, raise --validate.max-drop-drift.",
         figure=departure.distance,
         told_above=departure.chance,
         bad_above=departure.bad_beyond,
         images=tuple(departure.order[:MAX_NAMED].tolist()),
     )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}" if abs(value) < 1 else f"{value:.1f}"

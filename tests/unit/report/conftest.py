@@ -33,6 +33,7 @@ from tasks.values.splits import Splits
 from tasks.values.start import Start, StartChoice
 from tasks.values.training import Training
 from tasks.values.validation import Check, DropCheck, DropVerdict, Validation
+from tests.drops import noise, publish_drop
 from tests.near_duplicates import publish_near_duplicates
 from tests.results import make_training_result
 
@@ -71,6 +72,8 @@ BLANK = DropCheck(
     expected="at least 2 levels of contrast",
     num_images=40,
     files=("cat/<1>.png", "dog/2.png"),
+    examples=(3, 14),
+    advice="Look at the program that wrote them.",
 )
 
 
@@ -159,6 +162,7 @@ def with_drops(promoted: ReportContents) -> ReportContents:
             digest="cd" * 32,
             num_images=counts,
             checks=(BLANK,),
+            artifact=publish_drop(store.current(), noise(20)).artifact,
         ),
         DropOutcome(name="basel", state="waiting", reason="It has no _SUCCESS.", folder="/d/basel"),
     )

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+from tasks import store
 from tasks.report import brief, page
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
+from tasks.report.gallery import data_uri
 from tasks.report.summary import build_summary, write_summary
 from tasks.values.drops import DropOutcomes
+from tests.drops import noise
 
 
 def test_page_says_what_became_of_each_drop(with_drops: ReportContents) -> None:
@@ -16,6 +19,23 @@ def test_page_says_what_became_of_each_drop(with_drops: ReportContents) -> None:
     assert "cat/&lt;1&gt;.png, dog/2.png" in html
     assert html.count('<td class="right">129</td>') == 2
     assert '<a href="#drops">' in html
+
+
+def test_page_shows_the_images_behind_a_failed_check_and_says_what_to_do(with_drops: ReportContents) -> None:
+    html = page.render(with_drops, ReportConfig())
+    assert "Look at the program that wrote them." in html
+    images = noise(20)[0]
+    for place, name, label in ((3, "cat/&lt;1&gt;.png", "cat"), (14, "dog/2.png", "deer")):
+        assert f'<img src="{data_uri(images[place])}" width="32" height="32" alt="bern, {name}"><p>{label}</p>' in html
+    assert data_uri(images[3]) not in page.render(with_drops, ReportConfig(check_examples=0))
+
+
+def test_page_without_the_images_of_a_drop_says_the_rest(with_drops: ReportContents) -> None:
+    assert with_drops.drops is not None
+    artifact = with_drops.drops.drops[1].artifact
+    assert artifact is not None
+    (store.current().fetch(artifact) / "images.npy").write_bytes(b"damaged")
+    assert "Look at the program that wrote them." in page.render(with_drops, ReportConfig())
 
 
 def test_page_shows_the_near_duplicates_of_drops(with_drops: ReportContents) -> None:

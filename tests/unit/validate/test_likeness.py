@@ -11,8 +11,10 @@ from tasks.machine import Machine
 from tasks.store import Store
 from tasks.validate.config import ValidateConfig
 from tasks.validate.drop_suite import run_drop_checks
+from tasks.validate.drops import judge
 from tasks.validate.faults import FAULTS, through_jpeg
 from tasks.validate.likeness import Likeness
+from tasks.validate.near_duplicates import Search
 from tasks.validate.statistics import image_table
 from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
@@ -131,6 +133,23 @@ def test_darker_images_are_drift(likeness: Likeness, module_store: Store) -> Non
     slightly = failed(likeness, module_store, ((images * 0.87).astype(np.uint8), labels))
     assert "drift of red" in slightly
     assert "drift of red" not in critical(slightly)
+
+
+def test_what_shows_nothing_is_not_compared(base: RawDataset, likeness: Likeness, module_store: Store) -> None:
+    """Blank images are found by a check of their own, and tilt no mean."""
+    images, labels = pictures(500, seed=27)
+    images[:100] = 0
+    images[400:] = FAULTS["crushed images"](images[400:])
+    folder = module_store.fetch(base.artifact)
+    train, labels_of_train = (np.load(folder / f"train_{kind}.npy") for kind in ("images", "labels"))
+    dataset = base.model_copy(update={"drops": (publish_drop(module_store, (images, labels)),)})
+    table = image_table(train, labels_of_train, "train")
+    (verdict,) = judge(dataset, table, Search(train, train[:0]), likeness, ValidateConfig())
+    found = {check.name: check for check in verdict.failed}
+    assert critical(found) == {"blank images", "crushed images", "drift of entropy"}
+    assert min(found["crushed images"].examples) >= 400
+    assert found["crushed images"].num_images in range(80, 121)
+    assert "drift of red" not in found
 
 
 def test_a_small_drop_is_not_compared(likeness: Likeness, module_store: Store) -> None:
