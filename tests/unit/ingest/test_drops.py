@@ -39,6 +39,9 @@ def folder(tmp_path: Path, opened_store: Store) -> Path:
     return place
 
 
+BASE_ALONE = Baselines()
+
+
 def find(folder: Path, min_age_minutes: float | None = None) -> Arrivals:
     return drops.find(LOCAL, IngestConfig(drops=str(folder), drop_min_age_minutes=min_age_minutes))
 
@@ -47,7 +50,14 @@ def states(outcomes: DropOutcomes) -> dict[str, str]:
     return {drop.name: drop.state for drop in outcomes.drops}
 
 
-def run(folder: Path, base: RawDataset, bad: Sequence[str] = (), *, stop: bool = False) -> DropOutcomes:
+def run(
+    folder: Path,
+    base: RawDataset,
+    bad: Sequence[str] = (),
+    *,
+    stop: bool = False,
+    compared: Baselines = BASE_ALONE,
+) -> DropOutcomes:
     """Find, read and settle, with those drops judged bad."""
     arrivals = find(folder)
     dataset = base.model_copy(update={"drops": drops.read(arrivals, IngestConfig(drops=str(folder)))})
@@ -69,7 +79,7 @@ def run(folder: Path, base: RawDataset, bad: Sequence[str] = (), *, stop: bool =
         )
         for drop in dataset.drops
     ]
-    return settle(arrivals, dataset, Baselines(), verdicts, "run 1", stop_on_bad=stop)
+    return settle(arrivals, dataset, compared, verdicts, "run 1", stop_on_bad=stop)
 
 
 def test_each_format_is_found_and_read_into_the_store(folder: Path) -> None:
@@ -246,6 +256,18 @@ def test_a_taken_drop_stays_in_the_dataset_whatever_becomes_of_its_files(
     shutil.rmtree(store.current().fetch(known.artifact))
     with pytest.raises(SourceError, match=r"was taken, the store has lost it, and it holds batch.bin, a link"):
         find(folder)
+
+
+def test_a_receipt_keeps_what_the_drop_was_compared_with(folder: Path, noise_dataset: RawDataset) -> None:
+    drop_records(folder / "a", noise())
+    (new,) = find(folder).drops
+    compared = Baselines(of_drop={new.digest: ("e" * 64,)})
+    assert new.baselines is None
+    run(folder, noise_dataset, compared=compared)
+    assert find(folder).drops[0].baselines == ("e" * 64,)
+    drop_records(folder / "b", noise(seed=7))
+    run(folder, noise_dataset)
+    assert [drop.baselines for drop in find(folder).drops] == [("e" * 64,), ()]
 
 
 def test_a_receipt_that_nobody_can_read_makes_a_drop_new(folder: Path, noise_dataset: RawDataset) -> None:
