@@ -4,7 +4,7 @@ A drop's images are CIFAR-10 images that are held out of the base, so that a dro
 fault is planted in a share of a drop, several times with other images; a table says how often the check that is for it
 spoke up, and how often the drop was bad. Good drops show how often a check speaks up for nothing.
 
-    python -m benchmarks.checks [--source SOURCE] [--sizes 1000 5000] [--repeats 5] [--clean 200]
+    python -m benchmarks.checks [--source SOURCE] [--size 1000] [--repeats 5] [--clean 200]
 """
 
 import argparse
@@ -36,7 +36,7 @@ from tasks.values.drops import Drop, Unreadable
 from tasks.values.validation import DropCheck, DropVerdict
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "checks.json"
+RESULTS = ROOT / "benchmarks" / "results"
 
 HELD_OUT = 20_000
 """Training images that are no part of the base; drops are drawn from them."""
@@ -106,12 +106,14 @@ def main() -> int:
             "machine": describe(),
             "versions": installed(*LIBRARIES),
             "repeats": options.repeats,
-            "clean": [_clean(bench, size, options.clean) for size in options.sizes],
-            "planted": [row for size in options.sizes for row in _planted(bench, size, options.repeats)],
+            "images": options.size,
+            "clean": _clean(bench, options.size, options.clean),
+            "planted": [*_planted(bench, options.size, options.repeats)],
         }
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    sys.stdout.write(f"{report(result)}\n{RESULTS.relative_to(ROOT)}\n")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"checks-{options.size}.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    sys.stdout.write(f"{report(result)}\n{path.relative_to(ROOT)}\n")
     return 0
 
 
@@ -160,20 +162,18 @@ def _planted(bench: Bench, num_images: int, repeats: int) -> Iterator[dict[str, 
 
 
 def report(result: dict[str, Any]) -> str:
-    """The tables, in Markdown."""
+    """What became of good drops, and the table of faults, in Markdown."""
+    clean, rows = result["clean"], result["planted"]
     lines = [
-        "| good drops of | drawn | warned of | refused |\n|---|---:|---:|---:|\n"
-        + "\n".join(
-            f"| {row['images']:,} images | {row['drops']} | {row['warned']} | {row['bad']} |" for row in result["clean"]
-        )
+        f"{clean['drops']} good drops of {clean['images']:,} images: "
+        f"{clean['warned']} warned of, {clean['bad']} refused.",
+        "",
+        f"| fault, in a drop of {result['images']:,} images | {' | '.join(f'{share:.1%}' for share in SHARES)} |",
+        f"|---|{'---|' * len(SHARES)}",
     ]
-    for size in sorted({row["images"] for row in result["planted"]}):
-        rows = [row for row in result["planted"] if row["images"] == size]
-        header = " | ".join(f"{share:.1%}" for share in SHARES)
-        lines.append(f"\n| fault, in a drop of {size:,} images | {header} |\n|---|{'---|' * len(SHARES)}")
-        for name in dict.fromkeys(row["fault"] for row in rows):
-            cells = [_cell(row) for row in rows if row["fault"] == name]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name in dict.fromkeys(row["fault"] for row in rows):
+        cells = [_cell(row) for row in rows if row["fault"] == name]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -201,9 +201,9 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks.checks", description="Plant faults, count what is found."
     )
     parser.add_argument("--source", default="auto", help="of the images, as `make run` takes it")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 5_000], help="images of a drop")
+    parser.add_argument("--size", type=int, default=1_000, help="images of a drop")
     parser.add_argument("--repeats", type=int, default=5, help="drops for each fault and share")
-    parser.add_argument("--clean", type=int, default=200, help="good drops of each size")
+    parser.add_argument("--clean", type=int, default=200, help="good drops")
     return parser.parse_args()
 
 

@@ -26,6 +26,9 @@ from tasks.values.validation import DropVerdict
 
 Images = NDArray[np.uint8]
 
+MAX_COMPARED = 20_000
+"""Images of a large drop that are compared with its baselines: more tell hardly more, and take memory."""
+
 MAX_NEAR_TEST_SHARE = 0.05
 MAX_NEAR_TEST_IMAGES = 5
 """Near-duplicates of test images that may come by chance: this share of a drop, and of a small one this many. Of twelve
@@ -145,12 +148,19 @@ def judge(
 
 
 def _likeness(candidate: Candidate, likeness: Likeness) -> list[Finding]:
-    places = np.flatnonzero(candidate.shown)
+    shown = np.flatnonzero(candidate.shown)
+    places = np.sort(np.random.default_rng(0).permutation(shown)[:MAX_COMPARED])
     table, labels = candidate.table.iloc[places], candidate.labels[places]
-    return [
-        replace(finding, images=tuple(int(places[place]) for place in finding.images))
-        for finding in likeness.findings(candidate.drop, table, candidate.images[places], labels)
-    ]
+
+    def of_all(finding: Finding) -> Finding:
+        count = finding.num_images
+        return replace(
+            finding,
+            num_images=None if count is None else round(count * len(shown) / len(places)),
+            images=tuple(int(places[place]) for place in finding.images),
+        )
+
+    return [*map(of_all, likeness.findings(candidate.drop, table, candidate.images[places], labels))]
 
 
 def _digests(drop: Drop | None) -> frozenset[str]:
