@@ -1,8 +1,11 @@
 """The drops of one run: found before ingest, settled after validate, and the folder this run's alone in between."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from flows.execution import Steps
 from tasks import store
@@ -18,6 +21,8 @@ from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import DropOutcomes
 from tasks.values.validation import DataValidationError, Validation
+
+logger = logging.getLogger(__name__)
 
 
 def check(config: IngestConfig) -> None:
@@ -45,21 +50,27 @@ def opened(steps: Steps, source: Source, config: IngestConfig) -> Iterator[Arriv
 def baselines(arrivals: Arrivals, dataset: RawDataset) -> Baselines:
     """What each drop is to be like: a new one the champions' data of now, a taken one what it was compared with then.
 
+    A dataset that the store has lost is left out, and said to be.
+
     Raises:
         RegistryError: if the ledger cannot be read.
     """
     if not arrivals.drops:
         return Baselines()
     entries = Ledger(store.current().folder("ledger", model_name(dataset.name))).entries()
-    trained_on = [entry.dataset for entry in entries if entry.dataset is not None]
-    datasets = {champion.digest: champion for champion in trained_on}
+    kept = {entry.dataset_digest: entry.dataset for entry in entries if entry.dataset_digest is not None}
     # First and last, and once where they are one.
-    now = tuple(dict.fromkeys(champion.digest for champion in (*trained_on[:1], *trained_on[-1:])))
-    of_drop = {
-        drop.digest: now if drop.baselines is None else tuple(name for name in drop.baselines if name in datasets)
-        for drop in arrivals.drops
-    }
-    return Baselines(of_drop={name: digests for name, digests in of_drop.items() if digests}, datasets=datasets)
+    now = tuple(dict.fromkeys([*kept][:1] + [entry.dataset_digest for entry in entries[-1:] if entry.dataset_digest]))
+    wanted = {drop.digest: now if drop.baselines is None else drop.baselines for drop in arrivals.drops}
+    datasets: dict[str, RawDataset] = {}
+    for digest in sorted({digest for digests in wanted.values() for digest in digests if digest in kept}):
+        try:
+            datasets[digest] = RawDataset.model_validate(kept[digest])
+        except ValidationError as error:
+            message = "Drops are not compared with the data %s of an earlier champion: %s"
+            logger.warning(message, digest[:12], error.errors()[0]["msg"])
+    of_drop = {drop: tuple(digest for digest in digests if digest in datasets) for drop, digests in wanted.items()}
+    return Baselines(of_drop={drop: digests for drop, digests in of_drop.items() if digests}, datasets=datasets)
 
 
 def settle(

@@ -10,11 +10,11 @@ import os
 import uuid
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.errors import RegistryError
-from tasks.values.dataset import RawDataset
 
 MODEL_NAMES = {"cifar10": "cifar10-cnn", "synthetic": "practice-cnn"}
 
@@ -35,7 +35,9 @@ class LedgerEntry(BaseModel):
         model_digest: Digest of the model's artifact in the store.
         model_sha256: SHA-256 of its `model.keras`.
         accuracy: On the test images of `test_digest`, 0 to 1.
-        dataset: What it was trained on; new drops are to be like it. None in entries of before it was recorded.
+        dataset_digest: Of what it was trained on; new drops are to be like it. None in entries of before it was kept.
+        dataset: The fields of that `RawDataset`. Only the store knows whether it still has it, and the ledger is read
+            without it.
         actor: Who or what promoted.
         reason: The verdict in one sentence.
     """
@@ -53,7 +55,8 @@ class LedgerEntry(BaseModel):
     model_sha256: str
     accuracy: float = Field(ge=0, le=1)
     test_digest: str
-    dataset: RawDataset | None = None
+    dataset_digest: str | None = None
+    dataset: dict[str, Any] | None = None
     actor: str
     reason: str
 

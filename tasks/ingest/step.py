@@ -14,7 +14,7 @@ NO_DROPS = Arrivals()
 NO_CORRECTIONS = Corrections()
 
 
-@task(name="ingest", **policies.cached(distributions=("numpy",)))
+@task(name="ingest", **policies.cached(distributions=("numpy", "pillow")))
 def ingest(
     source: Source,
     config: IngestConfig,

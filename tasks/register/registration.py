@@ -109,7 +109,8 @@ def _promote_if_better(
         model_sha256=model.result.model_sha256,
         accuracy=evaluation.result.accuracy.value,
         test_digest=evaluation.test_digest,
-        dataset=dataset,
+        dataset_digest=dataset.digest,
+        dataset=dataset.model_dump(mode="json"),
         actor=run.run_name,
         reason=decision.sentence,
     )

@@ -29,7 +29,7 @@ class TrainConfig(BaseModel):
         ge=0,
         le=3650,
         description="With the seed `date`, train anew without any change once the last training is older than so many "
-        "days, 0 to 3650; none, never. A fixed seed asks for one training, which no age makes another.",
+        "days, 0 to 3650; None, never. A fixed seed asks for one training, which no age makes another.",
     )
     warm_start: bool = Field(
         False,

@@ -6,7 +6,7 @@ size is found by drawing such drops from the baseline's images, and a bound hold
 share of drawn drops with any property beyond it that counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from tasks import store
 from tasks.validate.config import ValidateConfig
 from tasks.validate.detectors import Detectors
-from tasks.validate.statistics import image_table
 from tasks.values.dataset import RawDataset
 from tasks.values.pixels import pixel_sha256
 
@@ -56,6 +55,10 @@ any of the draws, one in `NUM_DRAWS`, and than the configuration allows."""
 SHARPEST = 20
 """A property separates by at most so many deviations: what separates better would find less than one image in a
 hundred, and a single odd image of the baseline would move the bound of all properties."""
+
+
+MIN_GAP = 0.01
+"""Between the mean scores of faulty and of good images, 0 to 1. Below it a fault shows in no image."""
 
 
 @dataclass(frozen=True)
@@ -101,34 +104,27 @@ class Baseline:
     """Good images, of which drops are expected to be like.
 
     Args:
-        images: Held-out ones, shape (num_images, 32, 32, 3), dtype=uint8.
-        labels: Theirs, shape (num_images,).
-        detectors: Learned from others.
+        values: What `properties` gives of held-out ones.
+        faulty_means: See `Detectors`.
         class_names: Names of the labels.
     """
 
-    def __init__(self, images: Images, labels: Labels, detectors: Detectors, class_names: Sequence[str]) -> None:
-        self._detectors = detectors
+    def __init__(self, values: pd.DataFrame, faulty_means: Mapping[str, float], class_names: Sequence[str]) -> None:
+        self._faulty_means = faulty_means
         self._class_names = class_names
-        table = self._properties(image_table(images, labels.astype(np.uint8), ""), images, labels)
-        self._values = table.to_numpy(np.float32)
-        self._columns = [self._measure(str(column), table[column]) for column in table]
+        self._columns = [found for name in values if (found := self._measure(str(name), values[name])) is not None]
+        self._values = values[[column.name for column in self._columns]].to_numpy(np.float32)
         self._bounds = lru_cache(maxsize=None)(self._draw)
 
-    def compare(
-        self, table: pd.DataFrame, images: Images, labels: Labels, config: ValidateConfig, num_baselines: int
-    ) -> list[Departure]:
+    def compare(self, values: pd.DataFrame, config: ValidateConfig, num_baselines: int) -> list[Departure]:
         """How a drop compares, property by property.
 
         Args:
-            table: The drop's image table.
-            images: Its images.
-            labels: Their labels.
+            values: What `properties` gives of the drop.
             config: Holds what is bad.
             num_baselines: With how many it is compared; they share the false alarms.
         """
-        values = self._properties(table, images, labels)
-        warned, largest = self._bounds(len(table), FALSE_ALARMS / num_baselines)
+        warned, largest = self._bounds(_on_grid(len(values)), FALSE_ALARMS / num_baselines)
         return [
             self._departure(column, values[column.name].to_numpy(np.float64), warned, largest, config)
             for column in self._columns
@@ -153,17 +149,13 @@ class Baseline:
             order=np.argsort(-values if off >= 0 else values, kind="stable"),
         )
 
-    def _properties(self, table: pd.DataFrame, images: Images, labels: Labels) -> pd.DataFrame:
-        """One row an image, one column a property."""
-        pixels = table[list(PIXEL_PROPERTIES)].rename(columns=PIXEL_PROPERTIES)
-        classes = pd.DataFrame(np.eye(len(self._class_names))[labels], columns=[*self._class_names])
-        faults = self._detectors.scores(images, labels)
-        return pd.concat([frame.reset_index(drop=True) for frame in (pixels, classes, faults)], axis=1)
-
-    def _measure(self, name: str, values: "pd.Series[float]") -> _Property:
+    def _measure(self, name: str, values: "pd.Series[float]") -> _Property | None:
+        """None for a fault that cannot be told from none, such as swapped channels among grey images."""
         mean, deviation = float(values.mean()), float(values.std())
-        if name in self._detectors.faulty_means:
-            gap = max(self._detectors.faulty_means[name] - mean, 1e-3)
+        if name in self._faulty_means:
+            gap = self._faulty_means[name] - mean
+            if gap < max(deviation, MIN_GAP):
+                return None
             return _Property(name, "fault", mean, max(deviation, gap / SHARPEST), gap)
         kind = "class" if name in self._class_names else "pixels"
         is_share = kind == "class" or name in (PIXEL_PROPERTIES["share_black"], PIXEL_PROPERTIES["share_white"])
@@ -189,6 +181,30 @@ class Baseline:
         # The baseline is a sample as well, and its means are off by as much as its size says.
         both = np.sqrt(1 + num_images / total)
         return float(np.quantile(distances, 1 - false_alarms) * both), float(distances.max() * both)
+
+
+def properties(
+    table: pd.DataFrame, images: Images, labels: Labels, detectors: Detectors, class_names: Sequence[str]
+) -> pd.DataFrame:
+    """What is compared: one row an image, one column a property.
+
+    Args:
+        table: The image table.
+        images: The images, shape (num_images, 32, 32, 3), dtype=uint8.
+        labels: Theirs, shape (num_images,).
+        detectors: Score the faults.
+        class_names: Names of the labels.
+    """
+    pixels = table[list(PIXEL_PROPERTIES)].rename(columns=PIXEL_PROPERTIES)
+    classes = pd.DataFrame(np.eye(len(class_names))[labels], columns=[*class_names])
+    faults = detectors.scores(images, labels)
+    return pd.concat([frame.reset_index(drop=True) for frame in (pixels, classes, faults)], axis=1)
+
+
+def _on_grid(num_images: int) -> int:
+    """The size that is drawn, of two digits, so that drops share what is drawn; the smaller, the wider a bound."""
+    step: int = 10 ** max(len(str(num_images)) - 2, 0)
+    return num_images // step * step
 
 
 def _drawn(rng: np.random.Generator, num_images: int, total: int) -> NDArray[np.int64]:

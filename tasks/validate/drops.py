@@ -47,11 +47,13 @@ class Reference:
         known: The label of each training image of the base and of the good drops before, by its digest; it grows. For
             the extra test images, that of each published test image.
         search: Finds near-duplicates among the base and the good drops before, and grows likewise.
+        extra: Finds them among the extra test images; None where there are none.
     """
 
     test: frozenset[str]
     known: dict[str, int]
     search: Search
+    extra: Search | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,13 @@ def judge(
         return ()
     train, test = (base[base["split"] == split] for split in ("train", "test"))
     known: dict[str, int] = dict(zip(train["digest"], train["label"].astype(int), strict=True))
-    reference = Reference(frozenset(test["digest"]) | _digests(dataset.extra_test), known, search)
+    extra = _images(dataset.extra_test)
+    reference = Reference(
+        test=frozenset(test["digest"]) | {pixel_sha256(image) for image in extra},
+        known=known,
+        search=search,
+        extra=Search(extra, extra[:0]) if len(extra) else None,
+    )
     verdicts: list[DropVerdict] = []
     for drop in dataset.drops:
         findings = [as_a_whole(drop), readable(drop, config.max_drop_fault_share), other_files(drop)]
@@ -163,11 +171,12 @@ def _likeness(candidate: Candidate, likeness: Likeness) -> list[Finding]:
     return [*map(of_all, likeness.findings(candidate.drop, table, candidate.images[places], labels))]
 
 
-def _digests(drop: Drop | None) -> frozenset[str]:
+def _images(drop: Drop | None) -> Images:
+    """Those of a drop; none of no drop."""
     if drop is None:
-        return frozenset()
-    images = np.load(store.current().fetch(drop.artifact) / "images.npy", mmap_mode="r", allow_pickle=False)
-    return frozenset(pixel_sha256(image) for image in images)
+        return np.empty((0, 32, 32, 3), np.uint8)
+    images: Images = np.load(store.current().fetch(drop.artifact) / "images.npy", mmap_mode="r", allow_pickle=False)
+    return images
 
 
 def read_candidate(drop: Drop, reference: Reference, config: ValidateConfig) -> Candidate:
@@ -235,6 +244,9 @@ def _test_images(candidate: Candidate) -> Finding:
 def _near_test(candidate: Candidate) -> Finding:
     search = candidate.reference.search
     near = candidate.near(search.num_train_images, search.num_base_images)
+    extra = candidate.reference.extra
+    if extra is not None:
+        near = near | extra.look(candidate.images).near(0, extra.num_train_images)
     found = near & ~candidate.table["digest"].isin(candidate.reference.test).to_numpy()
     finding = candidate.faults(
         "near-duplicates of test images",

@@ -1,6 +1,6 @@
 """Whether a drop is like its baselines, in findings that a person reads."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from tasks.validate.config import ValidateConfig
 from tasks.validate.detectors import SHIFTED_LABELS, UNFIT_LABELS, Detectors
-from tasks.validate.drift import MIN_BASELINE, MIN_IMAGES, Baseline, Departure, Sample, sample
+from tasks.validate.drift import MIN_BASELINE, MIN_IMAGES, Baseline, Departure, Sample, properties, sample
 from tasks.validate.drop_suite import Finding
+from tasks.validate.statistics import image_table
 from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import MAX_NAMED, Drop
-
-OWN_BASE = ""
-"""In place of a digest: the base of the dataset itself."""
 
 FAULT_ADVICE = {
     "swapped channels": "Red and blue are exchanged: write the channels in the order red, green, blue.",
@@ -59,16 +57,22 @@ class Likeness:
         reason = self._too_little(len(table))
         if reason is not None:
             return [_not_compared(reason)]
-        digests = self._baselines.of_drop.get(drop.digest) or (OWN_BASE,)
-        compared = [
-            self._baseline(digest).compare(table, images, labels, self._config, len(digests)) for digest in digests
+        values = properties(table, images, labels, self._detectors, self._dataset.class_names)
+        baselines = self._baselines_of(drop)
+        worst: dict[str, tuple[Departure, str]] = {}
+        for name, baseline in baselines.items():
+            for departure in baseline.compare(values, self._config, len(baselines)):
+                before = worst.get(departure.name)
+                if before is None or departure.distance / departure.chance > before[0].distance / before[0].chance:
+                    worst[departure.name] = (departure, name)
+        findings = [
+            self._finding(departure, name, len(table), labels)
+            for departure, name in worst.values()
+            if departure.kind != "class" or self._config.drop_classes == "alike"
         ]
-        findings: list[Finding] = []
-        for departures in zip(*compared, strict=True):
-            distances = [departure.distance / departure.chance for departure in departures]
-            place = distances.index(max(distances))
-            if departures[place].kind != "class" or self._config.drop_classes == "alike":
-                findings.append(self._finding(departures[place], _name(digests, place), len(table), labels))
+        if self._config.drop_classes == "any":
+            # Colours and shapes are those of its classes: nothing of it is bad.
+            return [replace(finding, bad_above=None) for finding in findings]
         return findings
 
     @cached_property
@@ -82,21 +86,43 @@ class Likeness:
     def _too_little(self, num_images: int) -> str | None:
         if num_images < MIN_IMAGES:
             return f"{num_images} images, fewer than {MIN_IMAGES}"
-        least = min(
-            np.bincount(labels, minlength=len(self._dataset.class_names)).min()
-            for _, labels in (self._base.learned, self._base.held_out)
-        )
-        if self._dataset.num_train_images < MIN_BASELINE or least < 2:
+        if self._dataset.num_train_images < MIN_BASELINE:
             return f"{self._dataset.num_train_images:,} images to compare with, fewer than {MIN_BASELINE}"
+        for _, labels in (self._base.learned, self._base.held_out):
+            counts = np.bincount(labels, minlength=len(self._dataset.class_names))
+            if counts.min() < 2:
+                return f"the base has too few images of {self._dataset.class_names[counts.argmin()]} to learn from"
         return None
+
+    def _baselines_of(self, drop: Drop) -> dict[str, Baseline]:
+        """By what a person calls them: the champions' data that are large enough, or else the base."""
+        digests = [
+            digest
+            for digest in self._baselines.of_drop.get(drop.digest, ())
+            if _size(self._baselines.datasets[digest]) >= MIN_BASELINE
+        ]
+        if not digests:
+            return {"the base": self._own}
+        if len(digests) == 1:
+            return {"the champion's data": self._baseline(digests[0])}
+        return {
+            "the first champion's data": self._baseline(digests[0]),
+            "the last champion's data": self._baseline(digests[-1]),
+        }
+
+    @cached_property
+    def _own(self) -> Baseline:
+        return self._of(*self._base.held_out)
 
     def _baseline(self, digest: str) -> Baseline:
         if digest not in self._compared:
-            images, labels = (
-                self._base.held_out if digest == OWN_BASE else sample(self._baselines.datasets[digest]).held_out
-            )
-            self._compared[digest] = Baseline(images, labels, self._detectors, self._dataset.class_names)
+            self._compared[digest] = self._of(*sample(self._baselines.datasets[digest]).held_out)
         return self._compared[digest]
+
+    def _of(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Baseline:
+        table = image_table(images, labels.astype(np.uint8), "")
+        values = properties(table, images, labels, self._detectors, self._dataset.class_names)
+        return Baseline(values, self._detectors.faulty_means, self._dataset.class_names)
 
     def _finding(self, departure: Departure, baseline: str, num_images: int, labels: NDArray[np.int64]) -> Finding:
         match departure.kind:
@@ -109,10 +135,8 @@ class Likeness:
                 return _pixels(departure, baseline)
 
 
-def _name(digests: Sequence[str], place: int) -> str:
-    if digests[place] == OWN_BASE:
-        return "the base"
-    return "the champion's data" if len(digests) == 1 else f"the {('first', 'last')[place]} champion's data"
+def _size(dataset: RawDataset) -> int:
+    return dataset.num_train_images + sum(drop.num_images for drop in dataset.drops)
 
 
 def _not_compared(reason: str) -> Finding:
@@ -127,11 +151,11 @@ def _not_compared(reason: str) -> Finding:
 
 
 def _fault(departure: Departure, num_images: int) -> Finding:
-    share = max(departure.observed, 0.0)
+    share = min(max(departure.observed, 0.0), 1.0)
     return Finding(
         name=departure.name,
         observed=f"about {share:.1%} of the images" if departure.observed > departure.chance else "none that show",
-        expected=f"at most {departure.bad_beyond:.1%}, of which {departure.chance:.1%} may be chance",
+        expected=f"at most {min(departure.bad_beyond, 1):.1%}, of which {departure.chance:.1%} may be chance",
         advice=FAULT_ADVICE[departure.name],
         figure=departure.observed,
         told_above=departure.chance,

@@ -14,9 +14,10 @@ from tasks.values.validation import Validation
 logger = logging.getLogger(__name__)
 
 
-@task(
-    name="validate", **policies.cached(distributions=("numpy", "scipy", "pandas", "scikit-learn", "great-expectations"))
-)
+LIBRARIES = ("numpy", "scipy", "pandas", "pillow", "scikit-learn", "great-expectations")
+
+
+@task(name="validate", **policies.cached(distributions=LIBRARIES))
 def validate(dataset: RawDataset, baselines: Baselines, config: ValidateConfig) -> Validation:
     """Check the raw dataset with Great Expectations; a critical failure stops the run before training.
 

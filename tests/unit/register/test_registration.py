@@ -134,7 +134,8 @@ def test_the_first_model_becomes_champion(opened_store: Store) -> None:
     assert (first.verdict, first.version, first.champion_version, first.ledger_entry) == ("promoted", 1, 1, 1)
     assert aliases() == {"challenger": 1, "champion": 1}
     (entry,) = Ledger(opened_store.folder("ledger", "practice-cnn")).entries()
-    assert entry.dataset == raw_dataset("synthetic")
+    assert RawDataset.model_validate(entry.dataset) == raw_dataset("synthetic")
+    assert entry.dataset_digest == raw_dataset("synthetic").digest
 
 
 def test_a_better_model_replaces_it_and_a_worse_or_equal_one_does_not(opened_store: Store) -> None:

@@ -17,7 +17,9 @@ from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import Drop, Unreadable
 from tasks.values.validation import Check, DataValidationError, DropCheck, DropVerdict
+from tests.conftest import publish_arrays
 from tests.drops import Arrays, noise, publish_drop
+from tests.near_duplicates import photographs
 
 Judge = Callable[..., DropVerdict]
 
@@ -132,6 +134,20 @@ def test_one_of_them_makes_a_drop_bad(
     assert [verdict.good for verdict in verdicts] == [False, True]
     check = failed(verdicts[0])["test images"]
     assert (check.severity, check.num_images, check.files) == ("critical", 1, ("leak/17.png",))
+
+
+def test_a_drop_of_their_photographs_in_another_form_is_bad(opened_store: Store, make: Callable[..., Drop]) -> None:
+    images = photographs(400)
+    labels = (np.arange(400) % 10).astype(np.uint8)
+    dataset = publish_arrays(opened_store, images[:300], images[300:340])
+    mirrored = publish_drop(opened_store, (images[340:380, :, ::-1].copy(), labels[:40]), "mirrored")
+    extra = make((images[340:380], labels[:40]))
+    judged = dataset.model_copy(update={"extra_test": extra, "drops": (mirrored,)})
+    (verdict,) = validate.fn(judged, Baselines(), ValidateConfig()).drops
+    assert failed(verdict)["near-duplicates of test images"].num_images == 40
+    assert not verdict.good
+    (alone,) = validate.fn(judged.without_extra_test(), Baselines(), ValidateConfig()).drops
+    assert alone.good
 
 
 def test_near_duplicates_and_so_the_splits_do_not_hang_on_them(
