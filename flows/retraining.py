@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from prefect import flow, runtime
 
-from flows import embedded, intake, observer, options, starts
+from flows import embedded, intake, observer, opponents, options, starts
 from flows.execution import StepFailedError, one_line
 from flows.logs import logs_sent_to_dashboard, show_logs_of_steps
 from flows.run import Run
@@ -117,7 +117,18 @@ def retrain(
             evaluation = steps.run(
                 evaluate_step, model, splits, validation.near_duplicates, dataset.extra_test, evaluate
             )
-            steps.run(register_step, trainable, splits, model, evaluation, run.info, register)
+            compared_with = opponents.score(steps, splits, model, evaluate, register)
+            steps.run(
+                register_step,
+                trainable,
+                splits,
+                model,
+                evaluation,
+                validation.near_duplicates,
+                compared_with,
+                run.info,
+                register,
+            )
         return run.summary
 
 

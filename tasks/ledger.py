@@ -8,6 +8,7 @@ champion; MLflow's aliases mirror it. Knows nothing of MLflow or Prefect, and st
 import hashlib
 import os
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.errors import RegistryError
+from tasks.values.decision import Basis
 
 MODEL_NAMES = {"cifar10": "cifar10-cnn", "synthetic": "practice-cnn"}
 
@@ -38,6 +40,7 @@ class LedgerEntry(BaseModel):
         dataset_digest: Of what it was trained on; new drops are to be like it. None in entries of before it was kept.
         dataset: The fields of that `RawDataset`. Only the store knows whether it still has it, and the ledger is read
             without it.
+        basis: What chose it. None in entries of before it was recorded, which asked for a higher accuracy.
         actor: Who or what promoted.
         reason: The verdict in one sentence.
     """
@@ -57,8 +60,18 @@ class LedgerEntry(BaseModel):
     test_digest: str
     dataset_digest: str | None = None
     dataset: dict[str, Any] | None = None
+    basis: Basis | None = None
     actor: str
     reason: str
+
+
+def anchor(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
+    """The last promotion that no refresh made; None before the first one.
+
+    A refresh may be a little worse than the champion, and many of them may be worse by much: so they are compared with
+    this one as well.
+    """
+    return next((entry for entry in reversed(entries) if entry.basis != "refresh"), None)
 
 
 class Ledger:

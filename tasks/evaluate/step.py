@@ -1,4 +1,8 @@
-"""The Prefect task of the fifth step."""
+"""The Prefect tasks of the fifth step: a new model's figures, and the predictions of champions beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from prefect import task
@@ -6,11 +10,13 @@ from prefect import task
 from cnn_model.results import EvaluationResult
 from tasks import child, machine, policies, store
 from tasks.evaluate.config import EvaluateConfig
+from tasks.store import Reference
 from tasks.values.drops import Drop
 from tasks.values.evaluation import Evaluation
 from tasks.values.label_issues import LabelIssues
 from tasks.values.model import TrainedModel
 from tasks.values.near_duplicates import NearDuplicates
+from tasks.values.opponents import Predictions
 from tasks.values.splits import Splits
 
 
@@ -44,31 +50,13 @@ def evaluate(
     from tasks.evaluate import label_issues
     from tasks.evaluate.subsets import accuracy_without
 
-    settings = machine.current()
-    assert settings is not None, "the flow's door sets the machine"
     arrays = store.current().fetch(splits.artifact)
     with store.current().staging() as folder:
         held_out = _held_out(model, splits)
         also = {name: arrays / f"{name}_images.npy" for name in held_out}
         if extra_test is not None:
             also[extra_tests.NAME] = extra_tests.images_file(extra_test)
-        arguments = {
-            "--model": store.current().fetch(model.artifact) / "model.keras",
-            "--images": arrays / "test_images.npy",
-            "--labels": arrays / "test_labels.npy",
-            "--output": folder,
-            "--class-names": ",".join(splits.class_names),
-            "--batch-size": config.batch_size,
-            "--device": settings.device,
-        }
-        result = child.run(
-            "evaluate",
-            [
-                *(str(part) for pair in arguments.items() for part in pair),
-                *(f"--also={name}={file}" for name, file in also.items()),
-            ],
-            timeout_seconds=config.timeout_minutes * 60,
-        )
+        result = _score(model.artifact, splits, folder, config, also)
         scored = [label_issues.load(name, arrays, folder) for name in ("test", *held_out)]
         extra = extra_tests.figures(extra_test, folder, splits.class_names) if extra_test is not None else None
         artifact = store.current().publish(folder)
@@ -83,7 +71,7 @@ def evaluate(
     return Evaluation(
         artifact=artifact,
         test_digest=splits.test_digest,
-        result=EvaluationResult.model_validate(result),
+        result=result,
         without_near_duplicates=accuracy_without(
             test.probabilities, test.labels, near_duplicates.test_images_in_train()
         ),
@@ -93,6 +81,71 @@ def evaluate(
         ),
         extra_test=extra,
     )
+
+
+@task(
+    name="champion",
+    **policies.cached(
+        distributions=("tensorflow", "keras", "numpy"),
+        runs=("cnn_model.evaluation", *policies.BACKENDS),
+        # The digest stands for the arrays, which lie in another artifact whenever a drop comes.
+        ignore=("splits", "config"),
+    ),
+)
+def score_champion(model: Reference, test_digest: str, splits: Splits, config: EvaluateConfig) -> Predictions:
+    """Score a champion on the test split, by the code that scores a new model, in a child process.
+
+    Args:
+        model: Its artifact.
+        test_digest: The splits' `test_digest`.
+        splits: Where the test split is.
+        config: How to score.
+    """
+    with store.current().staging() as folder:
+        _score(model, splits, folder, config)
+        return Predictions(artifact=store.current().publish(folder), test_digest=test_digest)
+
+
+score_anchor = score_champion.with_options(name="anchor")
+
+
+def _score(
+    model: Reference,
+    splits: Splits,
+    output: Path,
+    config: EvaluateConfig,
+    also: Mapping[str, Path] = MappingProxyType({}),
+) -> EvaluationResult:
+    """Let a child process write `probabilities.npy` of the test split, and `NAME_probabilities.npy` of further images.
+
+    Args:
+        model: The model's artifact.
+        splits: With the test split.
+        output: A folder that exists.
+        config: How to score.
+        also: Further files of images, by a name.
+    """
+    settings = machine.current()
+    assert settings is not None, "the flow's door sets the machine"
+    arrays = store.current().fetch(splits.artifact)
+    arguments = {
+        "--model": store.current().fetch(model) / "model.keras",
+        "--images": arrays / "test_images.npy",
+        "--labels": arrays / "test_labels.npy",
+        "--output": output,
+        "--class-names": ",".join(splits.class_names),
+        "--batch-size": config.batch_size,
+        "--device": settings.device,
+    }
+    result = child.run(
+        "evaluate",
+        [
+            *(str(part) for pair in arguments.items() for part in pair),
+            *(f"--also={name}={file}" for name, file in also.items()),
+        ],
+        timeout_seconds=config.timeout_minutes * 60,
+    )
+    return EvaluationResult.model_validate(result)
 
 
 def _held_out(model: TrainedModel, splits: Splits) -> tuple[str, ...]:

@@ -1,14 +1,54 @@
-"""The section `register`: under which name, and whether a model may be promoted."""
+"""The section `register`: under which name, and what a model needs to be promoted."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tasks.values.decision import Mode, Policy
 
 
 class RegisterConfig(BaseModel):
-    """How a model is registered."""
+    """How a model is registered, and when it becomes champion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: str = Field("cifar10-retraining", min_length=1, description="MLflow experiment that gets the runs.")
+    policy: Policy = Field(
+        "refresh",
+        description="refresh: promote a model that is not worse than the champion by the margin. improve: only one "
+        "that is better. never: none. force: whatever the figures say; needs a reason and an actor.",
+    )
+    margin: float = Field(
+        0.01,
+        gt=0,
+        le=0.5,
+        description="With refresh, the loss of accuracy that must be excluded at one-sided 5 %; above 0, up to 0.5; "
+        "0.01 is one point.",
+    )
     min_accuracy: float = Field(
         0.0, ge=0, le=1, description="Refuse a model whose test accuracy is below this, 0 to 1."
     )
+    classes: Mode = Field(
+        "gate",
+        description="gate: refuse a model that is significantly worse at a class. report: only say so.",
+    )
+    min_class_images: int = Field(50, ge=1, description="Test no class with fewer test images than this; at least 1.")
+    calibration: Mode = Field(
+        "gate",
+        description="gate: refuse a model whose probabilities are significantly worse by more than the calibration "
+        "margin. report: only say so.",
+    )
+    calibration_margin: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="By how much calibration error, Brier score and log-loss (nats) may be worse, 0 to 1.",
+    )
+    reason: str | None = Field(None, min_length=1, max_length=500, description="Why a promotion is forced.")
+    actor: str | None = Field(None, min_length=1, max_length=100, description="Who forces it.")
+
+    @model_validator(mode="after")
+    def _force_leaves_its_trace(self) -> Self:
+        if self.policy == "force" and (self.reason is None or self.actor is None):
+            raise ValueError("the policy force needs a reason and an actor; give both, or choose another policy")
+        return self

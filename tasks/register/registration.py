@@ -1,123 +1,227 @@
 """Registers a model, decides about it and promotes it. Each step can be repeated after a kill without harm."""
 
+import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 from filelock import FileLock
 
+from cnn_model.metrics import Probabilities
 from cnn_model.results import EpochMetrics, Interval
 from tasks import store
+from tasks.errors import RegistryError
 from tasks.ledger import Ledger, LedgerEntry, model_name
+from tasks.register import decisions
 from tasks.register.config import RegisterConfig
+from tasks.register.decisions import KeptDecision
+from tasks.register.evidence import Opponent, TestImages
 from tasks.register.gate import decide
 from tasks.registry import MODEL_TAG, RULE_TAG, VERDICT_TAG, Registry
+from tasks.store import Reference
 from tasks.values.dataset import RawDataset
+from tasks.values.decision import Decision
 from tasks.values.evaluation import Evaluation
 from tasks.values.execution import RunInfo
 from tasks.values.model import TrainedModel
+from tasks.values.near_duplicates import NearDuplicates
+from tasks.values.opponents import Opponents, ScoredChampion
 from tasks.values.registration import Registration, Verdict
 from tasks.values.splits import Splits
 
 
-def register_model(
-    dataset: RawDataset,
-    splits: Splits,
-    model: TrainedModel,
-    evaluation: Evaluation,
-    run: RunInfo,
-    config: RegisterConfig,
-) -> Registration:
+@dataclass(frozen=True)
+class Candidate:
+    """A new model and everything that is known of it.
+
+    Attributes:
+        dataset: What it was trained on.
+        splits: Cut from it.
+        model: The model.
+        evaluation: Its figures on the test split.
+        near_duplicates: Of the dataset.
+        opponents: Whom it is compared with, scored on the same test split.
+        run: The run that made it.
+    """
+
+    dataset: RawDataset
+    splits: Splits
+    model: TrainedModel
+    evaluation: Evaluation
+    near_duplicates: NearDuplicates
+    opponents: Opponents
+    run: RunInfo
+
+
+def register_model(candidate: Candidate, config: RegisterConfig) -> Registration:
     """Give the model a version, decide whether it becomes champion, and promote it if so.
 
     Raises:
         RegistryError: if another machine promoted at the same moment, or registry or ledger hold something wrong.
         RegistryUnreachableError: if the registry's server does not answer.
+        StoreError: if an artifact is missing or damaged.
     """
-    name = model_name(splits.dataset_name)
+    name = model_name(candidate.splits.dataset_name)
     # Between looking at the champion and replacing it no other run of this store may do the same.
     with FileLock(store.current().folder("locks") / f"register-{name}.lock"):
-        return _register(name, dataset, splits, model, evaluation, run, config)
+        return _register(name, candidate, config)
 
 
-def _register(
-    name: str,
-    dataset: RawDataset,
-    splits: Splits,
-    model: TrainedModel,
-    evaluation: Evaluation,
-    run: RunInfo,
-    config: RegisterConfig,
-) -> Registration:
+def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Registration:
     registry, ledger = Registry(), Ledger(store.current().folder("ledger", name))
     champion = ledger.champion()
     if champion is not None:
         registry.check_version(name, champion.version, champion.model_sha256)
+    model, test_digest = candidate.model, candidate.evaluation.test_digest
     found = registry.find_version(name, model.result.model_sha256)
     if found is None:
-        run_id = _log_run(registry, splits, model, evaluation, run, config)
-        found = registry.create_version(name, run_id, model.artifact.digest, _lineage(splits, model, run))
-    rule = f"floor {config.min_accuracy}, champion {champion.version if champion else None}"
+        run_id = _log_run(registry, candidate, config)
+        found = registry.create_version(name, run_id, model.artifact.digest, _lineage(candidate))
+    rule = _rule(candidate, config)
+    promoted: LedgerEntry | None = None
+    decision: Decision | None = None
+    verdict: Verdict = "unchanged"
     if found.tags.get(VERDICT_TAG) == "promoted" or found.tags.get(RULE_TAG) == rule:
-        verdict: Verdict = "unchanged"
         sentence = f"Unchanged: this model is version {found.number} of {name} already ({found.tags[VERDICT_TAG]})."
-        entry = None
+    elif (promoted := _promotion(ledger, model)) is not None:
+        # A run was killed after this promotion and before it could tell the registry.
+        verdict, sentence = "promoted", promoted.reason
+    elif (champion.number if champion else None) != _compared_with(candidate.opponents):
+        verdict = "refused"
+        sentence = (
+            f"Not promoted: version {champion.version if champion else None} became champion while this run was at "
+            "work. Run again to be compared with it."
+        )
     else:
-        entry, sentence = _promote_if_better(ledger, name, found.number, dataset, model, evaluation, run, config)
-        verdict = "refused" if entry is None else "promoted"
+        decision = _decide(candidate, config)
+        kept = KeptDecision(
+            model_name=name,
+            version=found.number,
+            model_sha256=model.result.model_sha256,
+            run_id=candidate.run.run_id,
+            rule=rule,
+            test_digest=test_digest,
+            decision=decision,
+        )
+        decisions.keep(kept)
+        verdict, sentence = ("promoted" if decision.promote else "refused"), decision.sentence
+        if decision.promote:
+            promoted = ledger.promote(_entry(name, found.number, champion, candidate, decision))
     champion = ledger.champion()
     if champion is not None:
         registry.mirror_aliases(name, champion.version, champion.replaces_version)
+    num_decisions = decisions.count(name, test_digest, ledger.entries())
     if verdict != "unchanged":
+        tags = {"verdict_sentence": sentence, **_decision_tags(decision, num_decisions)}
         # Last: a run that is killed before this is decided anew by the next one.
-        registry.tag_version(name, found.number, {"verdict_sentence": sentence, RULE_TAG: rule, VERDICT_TAG: verdict})
+        registry.tag_version(name, found.number, {**tags, RULE_TAG: rule, VERDICT_TAG: verdict})
     return Registration(
         model_name=name,
         version=found.number,
         verdict=verdict,
         sentence=sentence,
         champion_version=champion.version if champion else None,
-        ledger_entry=entry.number if entry else None,
+        ledger_entry=promoted.number if promoted else None,
         run_id=found.run_id,
+        decision=decision,
+        num_decisions=num_decisions,
     )
 
 
-def _promote_if_better(
-    ledger: Ledger,
-    name: str,
-    version: int,
-    dataset: RawDataset,
-    model: TrainedModel,
-    evaluation: Evaluation,
-    run: RunInfo,
-    config: RegisterConfig,
-) -> tuple[LedgerEntry | None, str]:
-    """The ledger's entry that promotes this version, None if it stays below the champion; and the verdict."""
-    champion = ledger.champion()
-    promotion = next((entry for entry in ledger.entries() if entry.model_sha256 == model.result.model_sha256), None)
-    if promotion is not None:
-        # A run was killed after this promotion and before it could tell the registry.
-        return promotion, promotion.reason
-    decision = decide(evaluation, champion, config.min_accuracy)
-    if not decision.promote:
-        return None, decision.sentence
-    entry = LedgerEntry(
+def _rule(candidate: Candidate, config: RegisterConfig) -> str:
+    """All that a decision hangs on beside the model: under another rule the model is judged anew."""
+    opponents = {
+        name: None if scored is None else {"entry": scored.entry, "problem": scored.problem}
+        for name, scored in (("champion", candidate.opponents.champion), ("anchor", candidate.opponents.anchor))
+    }
+    conditions = config.model_dump(mode="json", exclude={"experiment"}, exclude_defaults=True)
+    return json.dumps(
+        {"policy": config.policy, **conditions, **opponents, "test": candidate.evaluation.test_digest[:12]}
+    )
+
+
+def _promotion(ledger: Ledger, model: TrainedModel) -> LedgerEntry | None:
+    return next((entry for entry in ledger.entries() if entry.model_sha256 == model.result.model_sha256), None)
+
+
+def _compared_with(opponents: Opponents) -> int | None:
+    """The ledger's entry of the champion that was scored."""
+    return opponents.champion.entry if opponents.champion is not None else None
+
+
+def _decide(candidate: Candidate, config: RegisterConfig) -> Decision:
+    """Ask the gate.
+
+    Raises:
+        RegistryError: if models were scored on other test images.
+        StoreError: if an artifact is missing or damaged.
+    """
+    evaluation, splits = candidate.evaluation, candidate.splits
+    champion, anchor = candidate.opponents.champion, candidate.opponents.anchor
+    scored = [other.predictions for other in (champion, anchor) if other is not None and other.predictions is not None]
+    digests = {evaluation.test_digest, *(predictions.test_digest for predictions in scored)}
+    if digests != {splits.test_digest}:
+        raise RegistryError(
+            f"The models were scored on the test images {', '.join(sorted(digests))}; expected {splits.test_digest} "
+            "for all. Run again with --force to score them anew."
+        )
+    arrays = store.current().fetch(splits.artifact)
+    images = TestImages(
+        labels=np.load(arrays / "test_labels.npy", allow_pickle=False),
+        distinct=~candidate.near_duplicates.test_images_in_train(),
+        class_names=splits.class_names,
+    )
+    return decide(_probabilities(evaluation.artifact), images, _opponent(champion), _opponent(anchor), config)
+
+
+def _opponent(scored: ScoredChampion | None) -> Opponent | None:
+    if scored is None:
+        return None
+    probabilities = _probabilities(scored.predictions.artifact) if scored.predictions is not None else None
+    return Opponent(scored.version, probabilities, scored.problem)
+
+
+def _probabilities(artifact: Reference) -> Probabilities:
+    found: Probabilities = np.load(store.current().fetch(artifact) / "probabilities.npy", allow_pickle=False)
+    return found
+
+
+def _entry(
+    name: str, version: int, champion: LedgerEntry | None, candidate: Candidate, decision: Decision
+) -> LedgerEntry:
+    return LedgerEntry(
         promoted_at=datetime.now(UTC),
-        run_id=run.run_id,
+        run_id=candidate.run.run_id,
         model_name=name,
         replaces_version=champion.version if champion else None,
         version=version,
-        model_digest=model.artifact.digest,
-        model_sha256=model.result.model_sha256,
-        accuracy=evaluation.result.accuracy.value,
-        test_digest=evaluation.test_digest,
-        dataset_digest=dataset.digest,
-        dataset=dataset.model_dump(mode="json"),
-        actor=run.run_name,
+        model_digest=candidate.model.artifact.digest,
+        model_sha256=candidate.model.result.model_sha256,
+        accuracy=candidate.evaluation.result.accuracy.value,
+        test_digest=candidate.evaluation.test_digest,
+        dataset_digest=candidate.dataset.digest,
+        dataset=candidate.dataset.model_dump(mode="json"),
+        basis=decision.basis,
+        actor=decision.actor or candidate.run.run_name,
         reason=decision.sentence,
     )
-    return ledger.promote(entry), decision.sentence
 
 
-def _lineage(splits: Splits, model: TrainedModel, run: RunInfo) -> dict[str, str]:
+def _decision_tags(decision: Decision | None, num_decisions: int) -> dict[str, str]:
+    """What people look for among versions: what decided, who forced it and why, and the difference in accuracy."""
+    if decision is None:
+        return {}
+    tags = {"verdict_basis": decision.basis, "num_test_set_decisions": str(num_decisions)}
+    if decision.actor is not None and decision.reason is not None:
+        tags |= {"forced_by": decision.actor, "forced_because": decision.reason}
+    if decision.comparisons:
+        difference = decision.comparisons[0].accuracy.difference
+        tags["accuracy_difference"] = f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+    return tags
+
+
+def _lineage(candidate: Candidate) -> dict[str, str]:
+    model, splits, run = candidate.model, candidate.splits, candidate.run
     return {
         MODEL_TAG: model.result.model_sha256,
         "start": _start(model),
@@ -141,22 +245,16 @@ def _start(model: TrainedModel) -> str:
     return "cold" if model.start is None else f"champion {model.start.digest}"
 
 
-def _log_run(
-    registry: Registry,
-    splits: Splits,
-    model: TrainedModel,
-    evaluation: Evaluation,
-    run: RunInfo,
-    config: RegisterConfig,
-) -> str:
-    result, training = evaluation.result, model.result
+def _log_run(registry: Registry, candidate: Candidate, config: RegisterConfig) -> str:
+    splits, evaluation, run = candidate.splits, candidate.evaluation, candidate.run
+    result, training = evaluation.result, candidate.model.result
     return registry.log_run(
         config.experiment,
         run.run_name,
         parameters={
             "recipe": training.recipe,
             "seed": training.seed,
-            "start": _start(model),
+            "start": _start(candidate.model),
             "epochs": len(training.history),
             "num_train_images": training.num_train_images,
             "num_parameters": training.num_parameters,
@@ -173,7 +271,7 @@ def _log_run(
         histories=_histories(training.history),
         dataset=(splits.dataset_name, splits.artifact.digest),
         tags={
-            **_lineage(splits, model, run),
+            **_lineage(candidate),
             **_extra_test_digest(evaluation),
             **{f"version.{key}": value for key, value in training.versions.items()},
         },

@@ -8,6 +8,8 @@ from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation
 from tasks.values.execution import RunInfo
 from tasks.values.model import TrainedModel
+from tasks.values.near_duplicates import NearDuplicates
+from tasks.values.opponents import Opponents
 from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 
@@ -18,11 +20,14 @@ def register(
     splits: Splits,
     model: TrainedModel,
     evaluation: Evaluation,
+    near_duplicates: NearDuplicates,
+    opponents: Opponents,
     run: RunInfo,
     config: RegisterConfig,
 ) -> Registration:
     """Record the model in the registry and promote it if it earned that; a refusal is a result, not a failure."""
     # MLflow takes a second to import and belongs to this step alone.
-    from tasks.register.registration import register_model
+    from tasks.register.registration import Candidate, register_model
 
-    return register_model(dataset, splits, model, evaluation, run, config)
+    candidate = Candidate(dataset, splits, model, evaluation, near_duplicates, opponents, run)
+    return register_model(candidate, config)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.report.contents import ReportContents, RunOutcome
 from tasks.report.files import write_atomically
 from tasks.values.dataset import RawDataset
+from tasks.values.decision import Decision
 from tasks.values.drops import DropOutcomes, DropState
 from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import StepName, StepOutcome
@@ -161,7 +162,8 @@ class Summary(_Value):
     seed: int | None = Field(description="Of the training.")
     code_version: str
     steps: dict[StepName, StepSummary] = Field(
-        description="All seven, by name, and the warm start where a second training was tried."
+        description="All seven, by name; the warm start where a second training was tried, and the champions that "
+        "were scored."
     )
     training: TrainingSummary | None
     starts: tuple[StartSummary, ...] = Field(
@@ -172,6 +174,13 @@ class Summary(_Value):
     model_name: str | None = Field(description="In the registry.")
     model_version: int | None
     champion_version: int | None = Field(description="After this run.")
+    decision: Decision | None = Field(
+        description="The gate's, with its evidence; null where nothing was decided, such as for a model that is "
+        "registered already."
+    )
+    num_test_set_decisions: int | None = Field(
+        description="How often these test images were used for a decision, this run's included."
+    )
     report: str | None = Field(description="Path of the report; null where it could not be written.")
 
 
@@ -206,6 +215,8 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
         model_name=registration.model_name if registration is not None else None,
         model_version=registration.version if registration is not None else None,
         champion_version=registration.champion_version if registration is not None else None,
+        decision=registration.decision if registration is not None else None,
+        num_test_set_decisions=registration.num_decisions if registration is not None else None,
         report=report,
     )
 

@@ -5,9 +5,12 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-StepName = Literal["ingest", "validate", "preprocess", "train", "warm start", "evaluate", "register", "report"]
+StepName = Literal[
+    "ingest", "validate", "preprocess", "train", "warm start", "evaluate", "champion", "anchor", "register", "report"
+]
 STEP_NAMES: tuple[StepName, ...] = ("ingest", "validate", "preprocess", "train", "evaluate", "register", "report")
-"""The steps of every run. The warm start stands beside them, where a run asks for one, and its failure stops none."""
+"""The steps of every run. Beside them stand the warm start, where a run asks for one, and the scoring of champions,
+where there are such; their failure stops no run."""
 
 StepOutcome = Literal["ran", "cached", "failed", "not_run"]
 
@@ -33,7 +36,7 @@ class StepRecord(BaseModel):
 
 
 def in_order(records: Iterable[StepRecord]) -> tuple[StepRecord, ...]:
-    """The seven steps of a run in their order, `not_run` where nobody recorded them; the warm start if it is there."""
+    """The seven steps of a run in their order, `not_run` where nobody recorded them; others where they are there."""
     known = {record.name: record for record in records}
     names: tuple[StepName, ...] = get_args(StepName)
     return tuple(

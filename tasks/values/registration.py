@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.values.decision import Decision
+
 Verdict = Literal["promoted", "refused", "unchanged"]
 
 
@@ -18,6 +20,8 @@ class Registration(BaseModel):
         champion_version: The champion's version after this run.
         ledger_entry: Number of the ledger's entry that promoted it; None where nothing was promoted.
         run_id: MLflow's run.
+        decision: The evidence; None where nothing was decided anew, or another run promoted in between.
+        num_decisions: How often the test images were used for a decision, this one included.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,3 +33,5 @@ class Registration(BaseModel):
     champion_version: int | None
     ledger_entry: int | None
     run_id: str
+    decision: Decision | None = None
+    num_decisions: int = Field(0, ge=0)

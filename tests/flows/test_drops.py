@@ -20,6 +20,7 @@ from tasks.ingest.drops import Arrivals
 from tasks.ingest.sources import Source
 from tasks.ingest.synthetic import CLASS_NAMES
 from tasks.report.summary import Summary
+from tasks.values.execution import STEP_NAMES
 from tests.drops import Arrays, drop_pictures, drop_records, drop_table, noise
 from tests.flows.conftest import SMALL, FinishedRun, retrain_in
 
@@ -85,7 +86,7 @@ def test_drops_from_their_arrival_to_the_next_run(filled_store: Path, first_run:
     assert again.dataset == summary.dataset
     assert states(again) == {**dict.fromkeys(good, "accepted"), "late": "waiting"}
     third = run(filled_store, drops)
-    assert [step.outcome for step in third.steps.values()] == ["cached"] * 5 + ["ran"] * 2
+    assert [third.steps[step].outcome for step in STEP_NAMES] == ["cached"] * 5 + ["ran"] * 2
 
     # The same content again, and a drop that is complete by now.
     shutil.copytree(drops / "records", drops / "a copy", ignore=shutil.ignore_patterns("receipt.json"))

@@ -22,15 +22,16 @@ from tasks.report.summary import Summary
 from tasks.values.execution import StepName
 from tests.flows.conftest import FinishedRun, retrain_in
 
-STEPS = ["ingest", "validate", "preprocess", "train", "evaluate", "register", "report"]
+STEPS: list[StepName] = ["ingest", "validate", "preprocess", "train", "evaluate", "register", "report"]
 
 
 def outcomes(summary: Summary | None) -> dict[str, str]:
+    """Of the seven steps; what stands beside them is left out."""
     assert summary is not None
-    return {name: step.outcome for name, step in summary.steps.items()}
+    return {name: summary.steps[name].outcome for name in STEPS}
 
 
-def ran_from(step: str) -> dict[str, str]:
+def ran_from(step: StepName) -> dict[str, str]:
     """Everything before the step from the cache, the step and what follows anew."""
     first = STEPS.index(step)
     return {name: "cached" if position < first else "ran" for position, name in enumerate(STEPS)}
@@ -74,8 +75,12 @@ def test_nothing_new_ends_as_unchanged_without_a_second_version(filled_store: Pa
 def test_another_seed_trains_anew_from_the_same_splits(filled_store: Path) -> None:
     summary = retrain_in(filled_store, train={"recipe": "tutorial-64-logits", "epochs": 1, "seed": 2})
     assert outcomes(summary) == ran_from("train")
+    assert summary.steps["champion"].outcome == "ran"
     assert summary.model_version == 2
     assert summary.outcome in ("promoted", "refused")
+    assert summary.decision is not None
+    assert summary.decision.comparisons[0].num_images == 80
+    assert summary.num_test_set_decisions == 2
 
 
 def test_a_corrected_label_is_trained_on(filled_store: Path, first_run: FinishedRun, tmp_path: Path) -> None:

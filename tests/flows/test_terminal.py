@@ -86,6 +86,8 @@ def closing_lines(num_test_images_in_train: int, extra_test_images: int = 0) -> 
         model_name=None,
         model_version=None,
         champion_version=None,
+        decision=None,
+        num_test_set_decisions=None,
         report=None,
     )
     file = io.StringIO()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import RegistryError
-from tasks.ledger import Ledger, LedgerEntry
+from tasks.ledger import Ledger, LedgerEntry, anchor
+from tasks.values.decision import Basis
 
 
 def entry(version: int, replaces: int | None) -> LedgerEntry:
@@ -92,3 +93,35 @@ def test_a_draft_that_a_killed_process_left_is_no_entry(tmp_path: Path) -> None:
     (tmp_path / ".0123.draft").write_text('{"number": 1')
     ledger.promote(entry(1, None))
     assert len(ledger.entries()) == 1
+
+
+def test_an_entry_of_before_the_basis_was_recorded_is_read(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.promote(entry(1, None))
+    path = tmp_path / "000001.json"
+    path.write_text(
+        json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "basis"})
+    )
+    second = ledger.promote(entry(2, 1).model_copy(update={"basis": "refresh"}))
+    assert [found.basis for found in ledger.entries()] == [None, "refresh"]
+    assert second.predecessor_sha256 is not None
+
+
+@pytest.mark.parametrize(
+    ("bases", "expected"),
+    [
+        ([], None),
+        (["first"], 1),
+        (["first", "refresh", "refresh"], 1),
+        (["first", "improve", "refresh"], 2),
+        (["first", "refresh", "force", "refresh"], 3),
+        ([None, None, "refresh"], 2),
+    ],
+)
+def test_the_anchor_is_the_last_champion_that_no_refresh_chose(bases: list[Basis | None], expected: int | None) -> None:
+    entries = [
+        entry(version, version - 1 or None).model_copy(update={"basis": basis})
+        for version, basis in enumerate(bases, start=1)
+    ]
+    found = anchor(entries)
+    assert (found.version if found is not None else None) == expected

@@ -10,6 +10,7 @@ from tasks import store
 from tasks.report import brief, page
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
+from tasks.values.decision import Decision
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -296,3 +297,22 @@ def test_page_and_dashboard_say_when_the_model_was_trained(unchanged: ReportCont
     assert sentence in html
     assert "18 November 2026, 06:00 UTC" in html
     assert sentence in brief.markdown(unchanged, "runs/1/report.html")
+
+
+def test_lineage_says_how_the_model_was_chosen(promoted: ReportContents) -> None:
+    assert promoted.registration is not None
+    decision = Decision(
+        promote=True,
+        sentence="Promoted: by force.",
+        policy="force",
+        basis="force",
+        margin=0.01,
+        power_for_equal=0.97,
+        actor="Jane <Doe>",
+        reason="the old one leaks",
+    )
+    decided = promoted.registration.model_copy(update={"decision": decision, "num_decisions": 1234})
+    html = render(promoted.model_copy(update={"registration": decided}))
+    for words in ("is promoted with 97\u00a0% probability", "Jane &lt;Doe&gt;: the old one leaks", "1,234"):
+        assert words in html
+    assert "Forced by" not in render(promoted)

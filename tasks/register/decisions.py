@@ -1,0 +1,60 @@
+"""Every decision of the gate, kept as a file, and so how often a set of test images was used for one.
+
+Each look at the same test images makes the best result so far a little luckier. The ledger knows of promotions alone;
+most decisions are refusals, and they count as much.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks import store
+from tasks.ledger import LedgerEntry
+from tasks.values.decision import Decision
+
+
+class KeptDecision(BaseModel):
+    """A decision and what it was about.
+
+    Attributes:
+        rule: The conditions, and whom the model was compared with.
+        test_digest: The test images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_name: str
+    version: int
+    model_sha256: str
+    run_id: str
+    rule: str
+    test_digest: str
+    decision: Decision
+
+
+def keep(kept: KeptDecision) -> None:
+    """Write a decision into the store, whole or not at all; the same one again, such as after a kill, counts once."""
+    folder = store.current().folder("decisions", kept.model_name, kept.test_digest)
+    name = hashlib.sha256(f"{kept.model_sha256}\n{kept.rule}".encode()).hexdigest()
+    draft = folder / f".{uuid.uuid4().hex}.draft"
+    try:
+        draft.write_text(kept.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        os.replace(draft, folder / f"{name}.json")
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def count(model_name: str, test_digest: str, entries: Sequence[LedgerEntry]) -> int:
+    """How often these test images were used for a decision.
+
+    Args:
+        model_name: The registered model's.
+        test_digest: The test images.
+        entries: The ledger's; promotions of before decisions were kept count as well.
+    """
+    folder = store.current().folder("decisions", model_name, test_digest)
+    before = sum(entry.basis is None and entry.test_digest == test_digest for entry in entries)
+    return len(list(folder.glob("*.json"))) + before

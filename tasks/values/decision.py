@@ -1,0 +1,128 @@
+"""What the gate decided about a model, and on what evidence: for programs, as JSON."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cnn_model.results import Interval
+
+Policy = Literal["refresh", "improve", "never", "force"]
+Basis = Literal["first", "refresh", "improve", "never", "force"]
+"""What decided: the policy, or the rule for the first model."""
+
+Mode = Literal["gate", "report"]
+
+GuardName = Literal["floor", "accuracy", "anchor", "classes", "calibration", "champion"]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PairedFigure(_Value):
+    """A figure of two models on the same images; paired bootstrap intervals at 95 %.
+
+    Attributes:
+        champion: Of the other model, the champion or the anchor.
+        difference: Challenger minus champion.
+    """
+
+    challenger: Interval
+    champion: Interval
+    difference: Interval
+
+
+class Comparison(_Value):
+    """The challenger beside a champion, on the same test images.
+
+    Attributes:
+        opponent: "anchor" is the last champion that no refresh chose, where that is not the champion itself.
+        version: The opponent's.
+        images: All test images, or those without near-duplicate in train.
+        num_wins: Images that the challenger alone gets right.
+        num_losses: Images that the opponent alone gets right.
+        log_loss: In nats.
+        brier_score: 0 to 2.
+        calibration_error: Expected, over 15 equal-mass bins of confidence, 0 to 1.
+        mcnemar_p: McNemar's exact test, two-sided.
+        not_worse_p: One-sided test that the challenger is not worse by the margin; small says that it is not.
+        detectable_difference: In accuracy, found with 80 % probability by a two-sided test at 5 %.
+    """
+
+    opponent: Literal["champion", "anchor"]
+    version: int = Field(ge=1)
+    images: Literal["all", "without near-duplicates"]
+    num_images: int = Field(ge=1)
+    num_wins: int = Field(ge=0)
+    num_losses: int = Field(ge=0)
+    accuracy: PairedFigure
+    log_loss: PairedFigure
+    brier_score: PairedFigure
+    calibration_error: PairedFigure
+    mcnemar_p: float = Field(ge=0, le=1)
+    not_worse_p: float = Field(ge=0, le=1)
+    detectable_difference: float = Field(ge=0)
+
+
+class ClassComparison(_Value):
+    """One class of the test images, challenger beside champion.
+
+    Attributes:
+        difference: In recall, challenger minus champion.
+        worse_p: McNemar's exact test, one-sided, with Holm's correction over the tested classes; None where the class
+            has too few images to be tested.
+        worse: Whether the challenger is significantly worse.
+    """
+
+    class_name: str
+    num_images: int = Field(ge=0)
+    num_wins: int = Field(ge=0)
+    num_losses: int = Field(ge=0)
+    difference: float
+    worse_p: float | None = Field(ge=0, le=1)
+    worse: bool
+
+
+class Guard(_Value):
+    """One condition of a promotion.
+
+    Attributes:
+        passed: Whether it holds.
+        decides: Whether it stands in the way where it does not hold; else it is only reported.
+        sentence: What speaks against a promotion, to be read after "Not promoted: "; empty where it holds.
+    """
+
+    name: GuardName
+    passed: bool
+    decides: bool
+    sentence: str
+
+
+class Decision(_Value):
+    """Whether to promote, why, and on what evidence. All shares and differences are 0 to 1, not in points.
+
+    Attributes:
+        promote: The decision.
+        sentence: The decision in one sentence that a manager understands.
+        basis: What decided.
+        margin: By how much accuracy may be worse under `refresh`.
+        comparisons: The first one is with the champion on all test images; none where there is no champion, or one
+            that could not be scored.
+        guards: The conditions that were looked at.
+        power_for_equal: The probability that an equal model is promoted by this rule, all guards on; None without
+            comparison, and where nothing is compared for the decision.
+        actor: Who forced it; None where nobody did.
+        reason: Why they did.
+    """
+
+    promote: bool
+    sentence: str
+    policy: Policy
+    basis: Basis
+    margin: float
+    comparisons: tuple[Comparison, ...] = ()
+    classes: tuple[ClassComparison, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    power_for_equal: float | None = Field(None, ge=0, le=1)
+    actor: str | None = None
+    reason: str | None = None
