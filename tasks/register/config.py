@@ -42,7 +42,7 @@ class RegisterConfig(BaseModel):
         0.01,
         ge=0,
         le=1,
-        description="By how much calibration error, Brier score and log-loss (nats) may be worse, 0 to 1.",
+        description="By how much calibration error, Brier score and log loss (nats) may be worse, 0 to 1.",
     )
     reason: str | None = Field(None, min_length=1, max_length=500, description="Why a promotion is forced.")
     actor: str | None = Field(None, min_length=1, max_length=100, description="Who forces it.")

@@ -78,7 +78,7 @@ def test_why_a_champion_cannot_be_scored_is_said_and_fails_no_run(opened_store: 
         (opened_store.fetch(artifact) / "model.keras").write_text("others!")
     else:
         dataset = publish_noise(opened_store, 20, 10).model_copy(update={"class_names": ("yes", "no")})
-        promoted = promoted.model_copy(update={"dataset": dataset})
+        promoted = promoted.model_copy(update={"dataset": dataset.model_dump(mode="json")})
     Ledger(opened_store.folder("ledger", "practice-cnn")).promote(promoted)
     steps = Steps(Terminal())
     found = opponents.score(
