@@ -35,7 +35,7 @@ BACKENDS = ("cnn_model.backends.tensorflow", "cnn_model.backends.jax")
 """Chosen by name in the child process, which no import shows; for `StepCache.runs`."""
 
 _BY_FORMAT = frozenset(
-    f"tasks.{name}" for name in ("policies", "store", "machine", "progress", "errors", "child", "locks")
+    f"tasks.{name}" for name in ("policies", "store", "machine", "progress", "errors", "child", "locks", "files")
 )
 """Modules that decide how a step runs, never what it gives."""
 

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks import machine
 from tasks.errors import StoreError
+from tasks.files import flush
 
 logger = logging.getLogger(__name__)
 
@@ -162,9 +163,9 @@ class Store:
                 digest=hashlib.sha256(text).hexdigest(), size_bytes=sum(file["size_bytes"] for file in files)
             )
             for file in files:
-                _flush(folder / file["name"])
+                flush(folder / file["name"])
             (folder / MANIFEST).write_bytes(text)
-            _flush(folder / MANIFEST)
+            flush(folder / MANIFEST)
             self._install(folder, reference)
         return reference
 
@@ -221,7 +222,7 @@ class Store:
             # Another process published the same content in between: its copy is as good as ours.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        _flush(target.parent)
+        flush(target.parent)
 
     @contextmanager
     def _explained(self, what: str, *, everything: bool = False) -> Iterator[None]:
@@ -287,14 +288,6 @@ def _remove_if_old(left: Path) -> None:
     with suppress(FileNotFoundError):
         if time.time() - left.stat().st_mtime > LEFT_MAX_AGE_SECONDS:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _free(root: Path) -> str:

@@ -14,6 +14,7 @@ from tasks.ingest.drop_place import MARKER
 from tasks.ingest.records import encode
 from tasks.store import Store
 from tasks.values.drops import Drop
+from tasks.values.validation import DropCheck, DropVerdict
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -60,6 +61,28 @@ def drop_table(folder: Path, arrays: Arrays, class_names: Sequence[str] = CLASS_
         rows.append(f"images/{number}.png,{class_names[label]}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     return complete(folder)
+
+
+def verdicts_on(drops: Sequence[Drop], bad: Sequence[str]) -> list[DropVerdict]:
+    """As validate would give them, were those drops blank in part and the others good."""
+    return [
+        DropVerdict(
+            digest=drop.digest,
+            num_images=(2,) * 10,
+            checks=(
+                DropCheck(
+                    name="blank images",
+                    severity="critical",
+                    passed=drop.name not in bad,
+                    observed="2 of 20 images",
+                    expected="contrast",
+                    num_images=2,
+                    files=("cat/1.png",),
+                ),
+            ),
+        )
+        for drop in drops
+    ]
 
 
 def publish_drop(target: Store, arrays: Arrays, name: str = "a", **more: Any) -> Drop:

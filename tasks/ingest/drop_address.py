@@ -1,8 +1,7 @@
 """What kind of place an address of drops names. No other module tells a folder from a bucket."""
 
-import re
-
 from tasks.errors import ConfigurationError
+from tasks.ingest.addresses import scheme_of
 from tasks.ingest.drop_bucket import DropBucket
 from tasks.ingest.drop_folder import DropFolder
 from tasks.ingest.drop_place import DropPlace
@@ -19,10 +18,10 @@ def place_at(address: str) -> DropPlace:
         ConfigurationError: if it is no local folder, another kind of URL, one without a bucket, or one whose driver is
             not installed.
     """
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
-    if scheme is None or scheme[1].lower() == "file":
+    scheme = scheme_of(address)
+    if scheme in (None, "file"):
         return DropFolder(address)
-    if scheme[1].lower() in DRIVERS:
+    if scheme in DRIVERS:
         return DropBucket(address)
     raise ConfigurationError(
         f"--ingest.drops is {address!r}; expected a path or a file:// URL of a local folder, or a URL of object "

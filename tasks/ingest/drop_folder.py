@@ -3,17 +3,16 @@
 import errno
 import hashlib
 import os
-import re
 import stat
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from tasks import locks
 from tasks.errors import ConfigurationError
+from tasks.files import flush, write_atomically
+from tasks.ingest.addresses import local_path
 from tasks.ingest.drop_place import (
     MARKER,
     OURS,
@@ -103,17 +102,7 @@ class DropFolder:
 
     def write(self, name: str, file: str, text: str) -> None:
         """A draft, then a rename; on disk when this returns."""
-        target = self.root / name / file
-        draft = target.with_name(f".{file}.{uuid.uuid4().hex}.tmp")
-        try:
-            with draft.open("w", encoding="utf-8") as opened:
-                opened.write(text)
-                opened.flush()
-                os.fsync(opened.fileno())
-            os.replace(draft, target)
-            _flush(target.parent)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_atomically(self.root / name / file, text)
 
     def quarantine(self, name: str) -> str:
         """By one rename."""
@@ -126,8 +115,8 @@ class DropFolder:
                 # Also a folder that is empty counts as taken: a rename would replace it.
                 if not target.exists():
                     os.rename(self.root / name, target)
-                    _flush(place)
-                    _flush(self.root)
+                    flush(place)
+                    flush(self.root)
                     return str(target)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
@@ -172,18 +161,7 @@ def local_folder(address: str, option: str) -> Path:
     Raises:
         ConfigurationError: if it is another kind of URL, or no folder.
     """
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
-    if scheme is not None and scheme[1].lower() != "file":
-        raise ConfigurationError(f"{option} is {address!r}; expected a path or a file:// URL of a local folder.")
-    path = Path(address).expanduser() if scheme is None else Path(unquote(urlsplit(address).path))
+    path = local_path(address, option, "a path or a file:// URL of a local folder")
     if not path.is_dir():
         raise ConfigurationError(f"{option} is {address!r}, which is no folder; make it, or name another.")
-    return path.absolute()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return path

@@ -6,13 +6,12 @@ cache key for the same images.
 
 import json
 import logging
-import os
-import uuid
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tasks import store
+from tasks.files import write_atomically
 from tasks.values.dataset import RawDataset
 
 logger = logging.getLogger(__name__)
@@ -23,11 +22,7 @@ FORMAT = 1
 
 def remember(dataset: RawDataset) -> None:
     """Leave a pointer to the official dataset."""
-    path = _pointer()
-    text = json.dumps({"format": FORMAT, "dataset": dataset.model_dump(mode="json")})
-    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    draft.write_text(text)
-    os.replace(draft, path)
+    write_atomically(_pointer(), json.dumps({"format": FORMAT, "dataset": dataset.model_dump(mode="json")}))
 
 
 def recall() -> RawDataset | None:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks import store
 from tasks.errors import ConfigurationError, SourceError
 from tasks.ingest import folder, known, transfer
+from tasks.ingest.addresses import local_path
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.official import CIFAR10, PinnedArchive
 
@@ -70,7 +70,7 @@ def resolve(
         return Source(kind="official", digest=pinned.archive.sha256)
     if source == "synthetic":
         return Source(kind="synthetic")
-    return _local(_path_of(source))
+    return _local(local_path(source, "The source", ACCEPTED))
 
 
 def check(source: str, environ: Mapping[str, str]) -> None:
@@ -88,7 +88,7 @@ def check(source: str, environ: Mapping[str, str]) -> None:
         except ConfigurationError as error:
             raise ConfigurationError(f"{VARIABLE}: {error}") from error
     elif source not in ("auto", "cifar10", "synthetic"):
-        path = _path_of(source)
+        path = local_path(source, "The source", ACCEPTED)
         if not (path.is_dir() or path.is_file()):
             raise _unusable(path)
 
@@ -129,28 +129,6 @@ def _probe(url: str, pinned: PinnedArchive) -> str | None:
             return None if total in (None, pinned.archive.size_bytes) else f"offers {total:,} bytes"
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return type(error).__name__
-
-
-def _path_of(source: str) -> Path:
-    """The path that a person wrote, absolute.
-
-    Raises:
-        ConfigurationError: if it is a URL of another kind, or nothing at all.
-    """
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
-    if not source.strip() or (scheme and scheme[1].lower() != "file"):
-        raise ConfigurationError(f"The source is {source!r}; expected {ACCEPTED}.")
-    try:
-        if scheme is None:
-            return Path(source).expanduser().absolute()
-        url = urlsplit(source)
-        if url.netloc not in ("", "localhost"):
-            raise ConfigurationError(
-                f"The source {source!r} names the host {url.netloc!r}; a file:// URL has three slashes: file:///data/x."
-            )
-        return Path(unquote(url.path)).absolute()
-    except (RuntimeError, ValueError) as error:
-        raise ConfigurationError(f"The source {source!r} is no path: {error}. Expected {ACCEPTED}.") from error
 
 
 def _local(path: Path) -> Source:

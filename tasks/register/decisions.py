@@ -5,13 +5,12 @@ most decisions are refusals, and they count as much.
 """
 
 import hashlib
-import os
-import uuid
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
 from tasks import store
+from tasks.files import write_atomically
 from tasks.ledger import LedgerEntry
 from tasks.values.decision import Decision
 
@@ -39,12 +38,7 @@ def keep(kept: KeptDecision) -> None:
     """Write a decision into the store, whole or not at all; the same one again, such as after a kill, counts once."""
     folder = store.current().folder("decisions", kept.model_name, kept.test_digest)
     name = hashlib.sha256(f"{kept.model_sha256}\n{kept.rule}".encode()).hexdigest()
-    draft = folder / f".{uuid.uuid4().hex}.draft"
-    try:
-        draft.write_text(kept.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        os.replace(draft, folder / f"{name}.json")
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(folder / f"{name}.json", kept.model_dump_json(indent=1) + "\n")
 
 
 def count(model_name: str, test_digest: str, entries: Sequence[LedgerEntry]) -> int:

@@ -50,7 +50,9 @@ def dataset_examples(dataset: RawDataset, checks: Sequence[Check], num_pictures:
         is_train = row < dataset.num_train_images
         split, place = ("train", row) if is_train else ("test", row - dataset.num_train_images)
         images, labels = arrays[split]
-        return Example(data_uri(images[place]), f"{split} image {place}", dataset.class_names[labels[place]])
+        # A label may be what is wrong.
+        label = dict(enumerate(dataset.class_names)).get(int(labels[place]), str(labels[place]))
+        return Example(data_uri(images[place]), f"{split} image {place}", label)
 
     return {check.name: tuple(map(example, check.examples[:num_pictures])) for check in checks if check.examples}
 

@@ -8,10 +8,10 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from tasks import policies
 from tasks.errors import PipelineError
+from tasks.files import write_atomically
 from tasks.report import brief
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
-from tasks.report.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +43,14 @@ def write_report(contents: ReportContents, config: ReportConfig, folder: str) ->
     from tasks.report import page  # matplotlib, Jinja2 and Pillow: not before they are needed
 
     target = Path(folder).absolute()
+    target.mkdir(parents=True, exist_ok=True)
     if contents.evaluation is not None:
         try:
             write_atomically(target / LABEL_ISSUES, contents.evaluation.label_issues.text())
         except PipelineError as error:
             logger.warning("There is no list of suspected labels beside the report: %s", error)
-    return write_atomically(target / REPORT, page.render(contents, config))
+    write_atomically(target / REPORT, page.render(contents, config))
+    return str(target / REPORT)
 
 
 def publish_artifacts(contents: ReportContents, path: str) -> None:

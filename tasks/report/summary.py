@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.files import write_atomically
 from tasks.report.contents import ReportContents, RunOutcome
-from tasks.report.files import write_atomically
 from tasks.values.dataset import RawDataset
 from tasks.values.decision import Decision
 from tasks.values.drops import DropOutcomes, DropState
@@ -223,7 +223,10 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
 
 def write_summary(summary: Summary, folder: str) -> str:
     """Write `summary.json` into `folder`, whole or not at all, and return its path."""
-    return write_atomically(Path(folder) / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+    path = Path(folder) / SUMMARY
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, summary.model_dump_json(indent=2) + "\n")
+    return str(path)
 
 
 def json_schema() -> dict[str, Any]:

@@ -9,6 +9,7 @@ share of drawn drops with any property beyond it that counts.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from tasks.validate.config import ValidateConfig
 from tasks.validate.detectors import Detectors
 from tasks.values.dataset import RawDataset
 from tasks.values.pixels import pixel_sha256
+
+Kind = Literal["fault", "class", "pixels"]
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -76,7 +79,7 @@ class Departure:
     """
 
     name: str
-    kind: str
+    kind: Kind
     observed: float
     expected: float
     chance: float
@@ -94,7 +97,7 @@ class _Property:
     """A column of the table of properties, and in what it is measured."""
 
     name: str
-    kind: str
+    kind: Kind
     mean: float
     scale: float
     gap: float
@@ -157,7 +160,7 @@ class Baseline:
             if gap < max(deviation, MIN_GAP):
                 return None
             return _Property(name, "fault", mean, max(deviation, gap / SHARPEST), gap)
-        kind = "class" if name in self._class_names else "pixels"
+        kind: Kind = "class" if name in self._class_names else "pixels"
         is_share = kind == "class" or name in (PIXEL_PROPERTIES["share_black"], PIXEL_PROPERTIES["share_white"])
         return _Property(name, kind, mean, max(deviation, 1 / SHARPEST if is_share else 1e-3), 1.0)
 

@@ -1,5 +1,6 @@
 """A Prefect server for the session, and one finished run that the tests start from."""
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
+from rich.console import Console
 
 from flows.retraining import retrain
+from flows.terminal import Terminal
 from tasks import machine
 from tasks.machine import Machine
 from tasks.report.summary import Summary
@@ -48,6 +51,13 @@ def retrain_in(folder: Path, **parameters: Any) -> Summary:
     with machine.use(Machine(store=folder)):
         summary: Summary = retrain(**{**SMALL, **parameters})
         return summary
+
+
+def shown(summary: Summary) -> list[str]:
+    """The closing lines in a terminal."""
+    file = io.StringIO()
+    Terminal(Console(file=file, highlight=False, soft_wrap=True)).closing(summary)
+    return file.getvalue().splitlines()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Which runs train anew where nothing changed: by the age of the model, with the seed `date`, and when forced."""
 
-import io
 import json
 import os
 import shutil
@@ -13,11 +12,9 @@ from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL
-from rich.console import Console
 
-from flows.terminal import Terminal
 from tasks.report.summary import Summary
-from tests.flows.conftest import SMALL, FinishedRun, retrain_in
+from tests.flows.conftest import SMALL, FinishedRun, retrain_in, shown
 from tests.flows.test_retraining import outcomes, ran_from
 
 DATED: dict[str, Any] = {**SMALL["train"], "seed": "date"}
@@ -78,13 +75,6 @@ def test_a_later_day_without_anything_new_is_unchanged(dated_store: Path, monkey
     assert sentence in Path(summary.report).read_text()
     written = json.loads((Path(summary.report).parent / "summary.json").read_text())
     assert written["training"]["sentence"] == sentence
-
-
-def shown(summary: Summary) -> list[str]:
-    """The closing lines in a terminal."""
-    file = io.StringIO()
-    Terminal(Console(file=file, highlight=False, soft_wrap=True)).closing(summary)
-    return file.getvalue().splitlines()
 
 
 def test_a_model_that_is_too_old_is_followed_by_one_of_the_new_day(

@@ -1,6 +1,5 @@
 """The option --train.warm-start in whole runs on practice images."""
 
-import io
 import json
 import logging
 import shutil
@@ -8,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from flows.terminal import Terminal
 from tasks import machine
 from tasks.ledger import Ledger
 from tasks.machine import Machine
 from tasks.registry import Registry
 from tasks.report.summary import Summary
-from tests.flows.conftest import SMALL, retrain_in
+from tests.flows.conftest import SMALL, retrain_in, shown
 
 WARM: dict[str, Any] = {**SMALL["train"], "warm_start": True}
 
@@ -26,13 +23,6 @@ def written(summary: Summary) -> dict[str, Any]:
     assert summary.report is not None
     found: dict[str, Any] = json.loads((Path(summary.report).parent / "summary.json").read_text())
     return found
-
-
-def shown(summary: Summary) -> list[str]:
-    """The closing lines in a terminal."""
-    file = io.StringIO()
-    Terminal(Console(file=file, highlight=False, soft_wrap=True)).closing(summary)
-    return file.getvalue().splitlines()
 
 
 def test_with_a_champion_both_are_trained_and_the_better_is_registered(

@@ -22,8 +22,7 @@ from tasks.store import Store
 from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import DropOutcomes
-from tasks.values.validation import DropCheck, DropVerdict
-from tests.drops import drop_pictures, drop_table, noise
+from tests.drops import drop_pictures, drop_table, noise, verdicts_on
 from tests.processes import wait_for
 from tests.unit.ingest.places import FolderPlace, Place, leave
 
@@ -57,22 +56,7 @@ def run(place: Place, base: RawDataset, bad: Sequence[str] = (), *, stop: bool =
     with drops.turn(config(place)):
         arrivals = find(place)
         dataset = base.model_copy(update={"drops": drops.read(arrivals, config(place))})
-        verdicts = [
-            DropVerdict(
-                digest=drop.digest,
-                num_images=(2,) * 10,
-                checks=(
-                    DropCheck(
-                        name="blank images",
-                        severity="critical",
-                        passed=drop.name not in bad,
-                        observed="2 of 20 images",
-                        expected="contrast",
-                    ),
-                ),
-            )
-            for drop in dataset.drops
-        ]
+        verdicts = verdicts_on(dataset.drops, bad)
         return settle(arrivals, dataset, Baselines(), verdicts, "run 1", stop_on_bad=stop)
 
 

@@ -25,8 +25,7 @@ from tasks.store import Store
 from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import DropOutcomes
-from tasks.values.validation import DropCheck, DropVerdict
-from tests.drops import drop_pictures, drop_records, drop_table, noise
+from tests.drops import drop_pictures, drop_records, drop_table, noise, verdicts_on
 from tests.processes import wait_for
 
 LOCAL = Source(kind="local", digest="ab" * 32, slug="data", location="/data")
@@ -61,24 +60,7 @@ def run(
     """Find, read and settle, with those drops judged bad."""
     arrivals = find(folder)
     dataset = base.model_copy(update={"drops": drops.read(arrivals, IngestConfig(drops=str(folder)))})
-    verdicts = [
-        DropVerdict(
-            digest=drop.digest,
-            num_images=(2,) * 10,
-            checks=(
-                DropCheck(
-                    name="blank images",
-                    severity="critical",
-                    passed=drop.name not in bad,
-                    observed="2 of 20 images",
-                    expected="contrast",
-                    num_images=2,
-                    files=("cat/1.png",),
-                ),
-            ),
-        )
-        for drop in dataset.drops
-    ]
+    verdicts = verdicts_on(dataset.drops, bad)
     return settle(arrivals, dataset, compared, verdicts, "run 1", stop_on_bad=stop)
 
 
@@ -180,7 +162,12 @@ def test_a_drop_that_cannot_be_read_as_a_whole_is_a_drop_with_a_problem(folder: 
 
 
 @pytest.mark.parametrize(
-    ("address", "reason"), [("ftp://host/drops", "expected a path or a file:// URL"), ("/no/such", "no folder")]
+    ("address", "reason"),
+    [
+        ("ftp://host/drops", "expected a path or a file:// URL"),
+        ("/no/such", "no folder"),
+        ("file://data/drops", "three slashes"),
+    ],
 )
 def test_a_folder_that_is_none_is_refused(address: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):

@@ -3,6 +3,7 @@ from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from cnn_model.class_names import CLASS_NAMES
@@ -10,6 +11,7 @@ from tasks import store
 from tasks.report import brief, page
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
+from tasks.report.gallery import data_uri
 from tasks.values.decision import Decision
 
 VOID = {"meta", "link", "img", "br"}
@@ -226,6 +228,19 @@ def test_page_with_all_its_pictures_is_small(promoted: ReportContents) -> None:
 def test_failed_checks_come_first_and_the_gravest_of_them(stopped_by_validation: ReportContents) -> None:
     html = render(stopped_by_validation)
     assert html.index("Failed checks") < html.index("Overlap</th>") < html.index("Sharpness</th>")
+
+
+def test_failed_checks_show_their_images_and_what_to_do(stopped_by_validation: ReportContents) -> None:
+    assert stopped_by_validation.dataset is not None
+    folder = store.current().fetch(stopped_by_validation.dataset.artifact)
+    train, test = (np.load(folder / f"{split}_images.npy") for split in ("train", "test"))
+    check = stopped_by_validation.failed_checks[0].model_copy(
+        update={"examples": (5, len(train) + 2), "advice": "Look at them."}
+    )
+    html = render(stopped_by_validation.model_copy(update={"failed_checks": (check,)}))
+    assert f"<strong>{check.name}</strong> Look at them." in html
+    for image, name in ((train[5], "train image 5"), (test[2], "test image 2")):
+        assert f'<img src="{data_uri(image)}" width="32" height="32" alt="cifar10, {name}">' in html
 
 
 def test_passed_checks_are_folded(promoted: ReportContents) -> None:

@@ -141,6 +141,23 @@ def test_a_lesser_fault_warns_and_is_counted(
         assert found.num_images == num_images
 
 
+@pytest.mark.parametrize(
+    ("plant", "name", "rows"),
+    [
+        (relabel, "labels in range", tuple(range(7))),
+        (scale_to_one, "wrong scale", tuple(range(20))),
+        (blank, "blank images", (0,)),
+        (repeat, "duplicates", (10, 20)),
+    ],
+)
+def test_a_failed_check_shows_images_and_says_what_to_do(
+    noise_dataset: RawDataset, folder: Path, plant: Callable[[Arrays], None], name: str, rows: tuple[int, ...]
+) -> None:
+    found = check(noise_dataset, folder, plant)
+    assert found[name].examples == rows
+    assert all(item.advice for item in found.values())
+
+
 def test_swapped_channels_of_photographs_are_found(folder: Path, noise_dataset: RawDataset) -> None:
     """Photographs are measured against CIFAR-10's means: red 125.3 and blue 113.9 levels."""
 
