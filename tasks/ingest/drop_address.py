@@ -1,11 +1,11 @@
 """What kind of place an address of drops names. No other module tells a folder from a bucket."""
 
+from tasks.addresses import scheme_of
 from tasks.errors import ConfigurationError
-from tasks.ingest.addresses import scheme_of
 from tasks.ingest.drop_bucket import DropBucket
 from tasks.ingest.drop_folder import DropFolder
 from tasks.ingest.drop_place import DropPlace
-from tasks.ingest.objects import DRIVERS
+from tasks.objects import DRIVERS
 
 
 def place_at(address: str) -> DropPlace:

@@ -36,7 +36,7 @@ from tasks.ingest.drop_place import (
     Listing,
     is_plain,
 )
-from tasks.ingest.objects import Object, Objects
+from tasks.objects import Object, Objects
 
 logger = logging.getLogger(__name__)
 

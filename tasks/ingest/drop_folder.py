@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tasks import locks
+from tasks.addresses import local_path
 from tasks.errors import ConfigurationError
 from tasks.files import flush, write_atomically
-from tasks.ingest.addresses import local_path
 from tasks.ingest.drop_place import (
     MARKER,
     OURS,

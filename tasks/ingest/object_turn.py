@@ -22,7 +22,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.errors import PipelineError
-from tasks.ingest.objects import Objects
+from tasks.objects import Objects
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import store
+from tasks.addresses import local_path
 from tasks.errors import ConfigurationError, SourceError
 from tasks.ingest import folder, known, transfer
-from tasks.ingest.addresses import local_path
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.official import CIFAR10, PinnedArchive
 

@@ -13,7 +13,7 @@ from tasks.errors import ConfigurationError, StoreError, TransientError
 from tasks.ingest import drop_bucket, drops
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.drop_address import place_at
-from tasks.ingest.objects import Objects
+from tasks.objects import Objects
 from tasks.store import Store
 from tasks.values.dataset import RawDataset
 from tests.drops import drop_pictures, noise

@@ -8,13 +8,13 @@ import time
 import pytest
 
 from tasks.ingest import object_turn
-from tasks.ingest.objects import Objects
+from tasks.objects import Objects
 from tests.unit.ingest.places import BucketPlace
 
 HOLDER = """
 import sys, time
 from tasks.ingest import object_turn
-from tasks.ingest.objects import Objects
+from tasks.objects import Objects
 with object_turn.enter(Objects(sys.argv[1]), "_turns", lambda holder: None):
     print("entered", flush=True)
     time.sleep(600)

@@ -1,4 +1,4 @@
-"""Objects of a bucket below a prefix, through whatever fsspec driver the URL's scheme names. Knows nothing of drops.
+"""Objects of a bucket below a prefix, through whatever fsspec driver the URL's scheme names.
 
 The only module that imports fsspec. Drivers raise whatever their client library does, so errors are sorted here once:
 
