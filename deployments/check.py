@@ -93,16 +93,27 @@ def find_mistakes(folder: Path = FOLDER) -> list[str]:
 def _in_parameters(deployment: Deployment) -> Iterator[str]:
     flow: Flow[..., Any] = load_flow_from_entrypoint(deployment.entrypoint)
     # A schedule's parameters replace the deployment's whole sections: Prefect merges them shallowly.
-    for parameters in [
-        deployment.parameters,
-        *({**deployment.parameters, **schedule.parameters} for schedule in deployment.schedules),
-    ]:
+    by_schedule = [{**deployment.parameters, **schedule.parameters} for schedule in deployment.schedules]
+    for parameters in [deployment.parameters, *by_schedule]:
+        left_out = sorted(set(flow.parameters.required or []) - parameters.keys())
+        if left_out and not deployment.schedules:
+            # The form asks for them; what is written must fit all the same.
+            yield from _in_form(flow, parameters)
+            continue
         try:
             flow.validate_parameters(parameters)
         except (ParameterTypeError, ParameterBindError, SignatureMismatchError) as error:
             yield f"parameters: {' '.join(str(error).split())}"
-        if parameters.get("source") in (None, "auto"):
+        if "source" in flow.parameters.properties and parameters.get("source") in (None, "auto"):
             yield "parameters: source must be named, and not be auto: a schedule must not choose its data"
+
+
+def _in_form(flow: Flow[..., Any], parameters: dict[str, Any]) -> Iterator[str]:
+    for name in sorted(parameters.keys() - flow.parameters.properties.keys()):
+        yield f"parameters: the flow has no {name!r}; it has {', '.join(flow.parameters.properties)}"
+    schema = flow.parameters.model_dump_for_openapi()
+    for problem in validate(parameters, schema, raise_on_error=False, ignore_required=True):
+        yield f"parameters: {'.'.join(str(part) for part in problem.path)}: {problem.message}"
 
 
 def _in_schedules(deployment: Deployment) -> Iterator[str]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from flows.execution import Steps
-from tasks import store
 from tasks.errors import ConfigurationError
 from tasks.ingest import drops, extra_test, settling
 from tasks.ingest.config import IngestConfig
 from tasks.ingest.drop_address import place_at
 from tasks.ingest.drops import Arrivals
 from tasks.ingest.sources import Source
-from tasks.ledger import Ledger, model_name
+from tasks.ledger import model_name, open_ledger
+from tasks.succession import succession
 from tasks.validate.config import ValidateConfig
 from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
@@ -57,10 +57,12 @@ def baselines(arrivals: Arrivals, dataset: RawDataset) -> Baselines:
     """
     if not arrivals.drops:
         return Baselines()
-    entries = Ledger(store.current().folder("ledger", model_name(dataset.name))).entries()
+    entries = open_ledger(model_name(dataset.name)).entries()
     kept = {entry.dataset_digest: entry.dataset for entry in entries if entry.dataset_digest is not None}
-    # First and last, and once where they are one.
-    now = tuple(dict.fromkeys([*kept][:1] + [entry.dataset_digest for entry in entries[-1:] if entry.dataset_digest]))
+    # First and last of those that nobody took back, and once where they are one.
+    held = succession(entries)
+    digests = [entry.dataset_digest for entry in held if entry.dataset_digest is not None]
+    now = tuple(dict.fromkeys(digests[:1] + [entry.dataset_digest for entry in held[-1:] if entry.dataset_digest]))
     wanted = {drop.digest: now if drop.baselines is None else drop.baselines for drop in arrivals.drops}
     datasets: dict[str, RawDataset] = {}
     for digest in sorted({digest for digests in wanted.values() for digest in digests if digest in kept}):

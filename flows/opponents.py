@@ -7,13 +7,14 @@ champion that cannot be scored, for whatever cause, fails no run; the gate promo
 from prefect import Task
 
 from flows.execution import StepFailedError, Steps, one_line
-from tasks import store
+from tasks.champions import find_model
 from tasks.errors import StoreError
 from tasks.evaluate.config import EvaluateConfig
 from tasks.evaluate.step import score_anchor, score_champion
-from tasks.ledger import Ledger, LedgerEntry, anchor, model_name
+from tasks.ledger import LedgerEntry, model_name, open_ledger
 from tasks.register.config import RegisterConfig
 from tasks.store import Reference
+from tasks.succession import anchor
 from tasks.values.execution import StepName
 from tasks.values.model import TrainedModel
 from tasks.values.opponents import Opponents, Predictions, ScoredChampion
@@ -38,8 +39,7 @@ def score(steps: Steps, splits: Splits, model: TrainedModel, config: EvaluateCon
     Raises:
         StepFailedError: if the ledger holds something wrong.
     """
-    ledger = Ledger(store.current().folder("ledger", model_name(splits.dataset_name)))
-    entries = steps.attempt("register", ledger.entries)
+    entries = steps.attempt("register", open_ledger(model_name(splits.dataset_name)).entries)
     if not entries or entries[-1].model_sha256 == model.result.model_sha256:
         return Opponents()
     champion, other = entries[-1], anchor(entries)
@@ -70,4 +70,4 @@ def _find(entry: LedgerEntry, splits: Splits) -> Reference:
         raise StoreError(
             f"It tells the classes {', '.join(told)}; the test images have {', '.join(splits.class_names)}"
         )
-    return store.current().find(entry.model_digest)
+    return find_model(entry)

@@ -6,8 +6,8 @@ costs a run nothing but itself: the cold start goes on.
 
 from cnn_model.recipe import Recipe
 from flows.execution import StepFailedError, Steps, one_line
-from tasks import store
-from tasks.ledger import Ledger, LedgerEntry, model_name
+from tasks.champions import find_model
+from tasks.ledger import LedgerEntry, model_name, open_ledger
 from tasks.store import Reference
 from tasks.train.config import TrainConfig
 from tasks.train.step import warm_start as warm_start_step
@@ -45,10 +45,10 @@ def find_champion(name: str) -> tuple[LedgerEntry, Reference] | None:
 
     Raises:
         RegistryError: if the ledger holds something wrong.
-        StoreError: if the artifact is missing or damaged.
+        StoreError: if the artifact is missing, damaged or another model.
     """
-    champion = Ledger(store.current().folder("ledger", name)).champion()
-    return None if champion is None else (champion, store.current().find(champion.model_digest))
+    champion = open_ledger(name).champion()
+    return None if champion is None else (champion, find_model(champion))
 
 
 def cold_alone(cold: TrainedModel, reason: str) -> StartChoice:

@@ -1,5 +1,5 @@
-"""What belongs to the machine and not to the result: where the store lies, which device and framework train, where
-MLflow is.
+"""What belongs to the machine and not to the result: where the store and the ledger lie, which device and framework
+train, where MLflow is.
 
 Set once at the flow's door and read by the rooms through `current()`. Nothing of it is in any cache key, so the same
 run on another machine, or with the store moved, takes its steps from the cache.
@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks import ledger_place
 from tasks.errors import ConfigurationError
 
 Device = Literal["auto", "cpu", "gpu"]
@@ -31,13 +32,18 @@ class Machine(BaseModel):
     backend: Backend = Field("tensorflow", description="Framework that Keras computes with.")
     num_devices: int = Field(1, ge=1, le=64, description="Devices that share each batch, 1 to 64; 1 but with jax.")
     tracking_uri: str | None = Field(None, description="MLflow's tracking URI; none means SQLite in the store.")
+    ledger: str | None = Field(
+        None,
+        description="Where the ledgers of promotions stand: a folder, or a URL of object storage; none means in the "
+        "store.",
+    )
 
 
 def from_environment(environ: Mapping[str, str]) -> Machine:
     """Read the variables that count, by name.
 
-    They are `RETRAINING_STORE`, `RETRAINING_DEVICE`, `RETRAINING_BACKEND`, `RETRAINING_NUM_DEVICES` and
-    `MLFLOW_TRACKING_URI`.
+    They are `RETRAINING_STORE`, `RETRAINING_DEVICE`, `RETRAINING_BACKEND`, `RETRAINING_NUM_DEVICES`,
+    `RETRAINING_LEDGER` and `MLFLOW_TRACKING_URI`.
 
     Raises:
         ConfigurationError: if one of them has a value that it cannot have.
@@ -49,6 +55,7 @@ def from_environment(environ: Mapping[str, str]) -> Machine:
             "backend": _choice(environ, "RETRAINING_BACKEND", get_args(Backend)),
             "num_devices": _number(environ, "RETRAINING_NUM_DEVICES"),
             "tracking_uri": environ.get("MLFLOW_TRACKING_URI") or None,
+            "ledger": _place(environ),
         }
     )
 
@@ -60,6 +67,14 @@ def _choice(environ: Mapping[str, str], variable: str, choices: tuple[str, ...])
         expected = f"{', '.join(choices[:-1])} or {choices[-1]}"
         raise ConfigurationError(f"{variable} is {value!r}; expected {expected}. Set it so, or unset it.")
     return value
+
+
+def _place(environ: Mapping[str, str]) -> str | None:
+    """The address that `RETRAINING_LEDGER` names; None where it is not set."""
+    address = environ.get("RETRAINING_LEDGER") or None
+    if address is not None:
+        ledger_place.check(address)
+    return address
 
 
 def _number(environ: Mapping[str, str], variable: str) -> int:

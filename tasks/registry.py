@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from filelock import FileLock
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import machine, store
 from tasks.errors import RegistryError, RegistryUnreachableError
+from tasks.ledger import Ledger
+from tasks.succession import previous
 
 # Read when MLflow is imported. It would try a lost server seven times, for minutes, where Prefect's retries, which a
 # person can see, are to do that.
@@ -25,12 +26,15 @@ os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 MODEL_TAG = "model_sha256"
 VERDICT_TAG = "verdict"
 RULE_TAG = "decided_by"
 """What a refusal was decided against; under another rule or champion the model is judged anew."""
+HEAD_TAG = "ledger_head"
+"""Of a registered model: number and SHA-256 of the last entry of its ledger, which may have grown since."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +62,47 @@ class Registry:
         """The version of the registered model with these bytes, or None."""
         with self._explained():
             found = self._client.search_model_versions(f"name = '{model_name}'", order_by=["version_number ASC"])
-        return next(
-            (
-                Version(int(version.version), str(version.run_id), dict(version.tags))
-                for version in found
-                if version.tags.get(MODEL_TAG) == model_sha256
-            ),
-            None,
-        )
+        return next((_version(version) for version in found if version.tags.get(MODEL_TAG) == model_sha256), None)
 
-    def check_version(self, model_name: str, version: int, model_sha256: str) -> None:
-        """See that a version is the model that the ledger says it is.
+    def get_version(self, model_name: str, number: int) -> Version | None:
+        """The version of that number, or None."""
+        with self._explained():
+            found = self._client.search_model_versions(f"name = '{model_name}'")
+        return next((_version(version) for version in found if int(version.version) == number), None)
 
-        A registry that was lost and begun anew counts from 1 again, and its numbers are those of other models.
+    def check_ledger(self, model_name: str, ledger: Ledger) -> None:
+        """See that registry and ledger speak of the same promotions.
+
+        A registry that was lost and begun anew counts from 1 again, and its numbers are those of other models. And the
+        registry was told the digest of the ledger's last entry, so that what was altered there with its seal, or cut
+        off, is found out.
 
         Raises:
-            RegistryError: if the version is missing or another model.
+            RegistryError: if the champion's version is missing or another model, or an entry is not the one that the
+                registry was told of.
         """
-        found = self.find_version(model_name, model_sha256)
-        if found is None or found.number != version:
+        entries = ledger.read()
+        if not entries:
+            return
+        champion = entries[-1][0]
+        found = self.find_version(model_name, champion.model_sha256)
+        if found is None or found.number != champion.version:
             raise RegistryError(
-                f"The ledger's champion of {model_name} is version {version} (SHA-256 {model_sha256[:12]}), which "
-                f"MLflow at {self._uri} does not have under that number. Nothing was registered. Bring the registry "
-                "back from a backup, or begin with an empty store."
+                f"The ledger's champion of {model_name} is version {champion.version} (SHA-256 "
+                f"{champion.model_sha256[:12]}), which MLflow at {self._uri} does not have under that number. Nothing "
+                "was registered. Bring the registry back from a backup, or begin with an empty store."
+            )
+        with self._explained():
+            told = self._client.get_registered_model(model_name).tags.get(HEAD_TAG)
+        if told is None:
+            return
+        number, _, sha256 = str(told).partition(" ")
+        there = entries[int(number) - 1][1] if 1 <= int(number) <= len(entries) else "nothing"
+        if there != sha256:
+            raise RegistryError(
+                f"MLflow at {self._uri} was told that entry {number} of the ledger {ledger.url} has SHA-256 {sha256}; "
+                f"it has {there}. The entry was altered or lost: restore the ledger from a backup. If the one that is "
+                f"there is right, delete the tag {HEAD_TAG} of the registered model {model_name}."
             )
 
     def log_run(
@@ -149,13 +171,42 @@ class Registry:
             for name, value in tags.items():
                 self._client.set_model_version_tag(model_name, str(version), name, value)
 
-    def mirror_aliases(self, model_name: str, champion: int | None, previous: int | None) -> None:
-        """Point `champion` and `previous` where the ledger says; the champion last."""
+    def mirror(self, model_name: str, ledger: Ledger) -> list[str]:
+        """Point `champion` and `previous` where the ledger says, and note the ledger's last entry.
+
+        `previous` is what a rollback would restore, so that nobody who falls back on it gets what was taken back.
+
+        Returns:
+            What was not as the ledger says, in words.
+
+        Raises:
+            RegistryError: see `check_ledger`.
+        """
+        entries = ledger.read()
+        self.check_ledger(model_name, ledger)
+        if not entries:
+            return []
+        before = previous([entry for entry, _ in entries])
+        changed: list[str] = []
         with self._explained():
-            present: dict[str, Any] = dict(self._client.get_registered_model(model_name).aliases)
-            for alias, version in (("previous", previous), ("champion", champion)):
-                if version is not None and str(present.get(alias)) != str(version):
+            model = self._client.get_registered_model(model_name)
+            present = {str(alias): int(version) for alias, version in dict(model.aliases).items()}
+            # The champion last.
+            for alias, version in (
+                ("previous", before.version if before else None),
+                ("champion", entries[-1][0].version),
+            ):
+                if present.get(alias) == version:
+                    continue
+                changed.append(f"{alias} was {_or_none(present.get(alias))}, is {_or_none(version)}")
+                if version is None:
+                    self._client.delete_registered_model_alias(model_name, alias)
+                else:
                     self._client.set_registered_model_alias(model_name, alias, str(version))
+            head = f"{len(entries)} {entries[-1][1]}"
+            if model.tags.get(HEAD_TAG) != head:
+                self._client.set_registered_model_tag(model_name, HEAD_TAG, head)
+        return changed
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -178,6 +229,14 @@ class Registry:
             raise RegistryError(
                 f"The registry {self._uri} cannot be used: {cause}. Bring the file back from a backup."
             ) from error
+
+
+def _version(found: ModelVersion) -> Version:
+    return Version(int(found.version), str(found.run_id), dict(found.tags))
+
+
+def _or_none(version: int | None) -> str:
+    return "none" if version is None else f"version {version}"
 
 
 def _is_unreachable(error: MlflowException) -> bool:

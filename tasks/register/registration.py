@@ -10,8 +10,9 @@ from filelock import FileLock
 from cnn_model.metrics import Probabilities
 from cnn_model.results import EpochMetrics, Interval
 from tasks import store
+from tasks.champions import RECORD_TAG, ModelRecord, publish_record
 from tasks.errors import RegistryError
-from tasks.ledger import Ledger, LedgerEntry, model_name
+from tasks.ledger import LedgerEntry, model_name, open_ledger
 from tasks.register import decisions
 from tasks.register.config import RegisterConfig
 from tasks.register.decisions import KeptDecision
@@ -19,6 +20,7 @@ from tasks.register.evidence import Opponent, TestImages
 from tasks.register.gate import decide
 from tasks.registry import MODEL_TAG, RULE_TAG, VERDICT_TAG, Registry
 from tasks.store import Reference
+from tasks.succession import promotion_of, was_rolled_back
 from tasks.values.dataset import RawDataset
 from tasks.values.decision import Decision
 from tasks.values.evaluation import Evaluation
@@ -68,22 +70,26 @@ def register_model(candidate: Candidate, config: RegisterConfig) -> Registration
 
 
 def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Registration:
-    registry, ledger = Registry(), Ledger(store.current().folder("ledger", name))
-    champion = ledger.champion()
-    if champion is not None:
-        registry.check_version(name, champion.version, champion.model_sha256)
+    registry, ledger = Registry(), open_ledger(name)
+    entries = ledger.entries()
+    champion = entries[-1] if entries else None
+    registry.check_ledger(name, ledger)
     model, test_digest = candidate.model, candidate.evaluation.test_digest
-    found = registry.find_version(name, model.result.model_sha256)
+    sha256 = model.result.model_sha256
+    found = registry.find_version(name, sha256)
     if found is None:
         run_id = _log_run(registry, candidate, config)
-        found = registry.create_version(name, run_id, model.artifact.digest, _lineage(candidate))
+        found = registry.create_version(name, run_id, model.artifact.digest, _tags(candidate))
     rule = _rule(candidate, config)
     promoted: LedgerEntry | None = None
     decision: Decision | None = None
     verdict: Verdict = "unchanged"
-    if found.tags.get(VERDICT_TAG) == "promoted" or found.tags.get(RULE_TAG) == rule:
+    if was_rolled_back(entries, sha256):
+        # It comes back by a person's word alone.
+        sentence = f"Unchanged: this model is version {found.number} of {name}, which was rolled back."
+    elif found.tags.get(VERDICT_TAG) == "promoted" or found.tags.get(RULE_TAG) == rule:
         sentence = f"Unchanged: this model is version {found.number} of {name} already ({found.tags[VERDICT_TAG]})."
-    elif (promoted := _promotion(ledger, model)) is not None:
+    elif (promoted := promotion_of(entries, sha256)) is not None:
         # A run was killed after this promotion and before it could tell the registry.
         verdict, sentence = "promoted", promoted.reason
     elif (champion.number if champion else None) != _compared_with(candidate.opponents):
@@ -97,7 +103,7 @@ def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Regist
         kept = KeptDecision(
             model_name=name,
             version=found.number,
-            model_sha256=model.result.model_sha256,
+            model_sha256=sha256,
             run_id=candidate.run.run_id,
             rule=rule,
             test_digest=test_digest,
@@ -106,10 +112,9 @@ def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Regist
         decisions.keep(kept)
         verdict, sentence = ("promoted" if decision.promote else "refused"), decision.sentence
         if decision.promote:
-            promoted = ledger.promote(_entry(name, found.number, champion, candidate, decision))
+            promoted = ledger.promote(_entry(found.number, champion, candidate, decision), after=champion)
     champion = ledger.champion()
-    if champion is not None:
-        registry.mirror_aliases(name, champion.version, champion.replaces_version)
+    registry.mirror(name, ledger)
     num_decisions = decisions.count(name, test_digest, ledger.entries())
     if verdict != "unchanged":
         tags = {"verdict_sentence": sentence, **_decision_tags(decision, num_decisions)}
@@ -138,10 +143,6 @@ def _rule(candidate: Candidate, config: RegisterConfig) -> str:
     return json.dumps(
         {"policy": config.policy, **conditions, **opponents, "test": candidate.evaluation.test_digest[:12]}
     )
-
-
-def _promotion(ledger: Ledger, model: TrainedModel) -> LedgerEntry | None:
-    return next((entry for entry in ledger.entries() if entry.model_sha256 == model.result.model_sha256), None)
 
 
 def _compared_with(opponents: Opponents) -> int | None:
@@ -186,24 +187,29 @@ def _probabilities(artifact: Reference) -> Probabilities:
     return found
 
 
-def _entry(
-    name: str, version: int, champion: LedgerEntry | None, candidate: Candidate, decision: Decision
-) -> LedgerEntry:
+def _entry(version: int, champion: LedgerEntry | None, candidate: Candidate, decision: Decision) -> LedgerEntry:
     return LedgerEntry(
+        **_record(candidate).model_dump(),
         promoted_at=datetime.now(UTC),
         run_id=candidate.run.run_id,
-        model_name=name,
         replaces_version=champion.version if champion else None,
         version=version,
-        model_digest=candidate.model.artifact.digest,
-        model_sha256=candidate.model.result.model_sha256,
-        accuracy=candidate.evaluation.result.accuracy.value,
-        test_digest=candidate.evaluation.test_digest,
-        dataset_digest=candidate.dataset.digest,
-        dataset=candidate.dataset.model_dump(mode="json"),
         basis=decision.basis,
         actor=decision.actor or candidate.run.run_name,
         reason=decision.sentence,
+    )
+
+
+def _record(candidate: Candidate) -> ModelRecord:
+    evaluation, dataset = candidate.evaluation, candidate.dataset
+    return ModelRecord(
+        model_name=model_name(candidate.splits.dataset_name),
+        model_digest=candidate.model.artifact.digest,
+        model_sha256=candidate.model.result.model_sha256,
+        accuracy=evaluation.result.accuracy.value,
+        test_digest=evaluation.test_digest,
+        dataset_digest=dataset.digest,
+        dataset=dataset.model_dump(mode="json"),
     )
 
 
@@ -233,6 +239,11 @@ def _lineage(candidate: Candidate) -> dict[str, str]:
         "code_version": run.code_version,
         "flow_run_id": run.run_id,
     }
+
+
+def _tags(candidate: Candidate) -> dict[str, str]:
+    """Of a new version: its lineage, and what is needed to promote it by hand."""
+    return {**_lineage(candidate), RECORD_TAG: publish_record(_record(candidate))}
 
 
 def _extra_test_digest(evaluation: Evaluation) -> dict[str, str]:

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from cnn_model.results import Interval
 
 Policy = Literal["refresh", "improve", "never", "force"]
-Basis = Literal["first", "refresh", "improve", "never", "force"]
-"""What decided: the policy, or the rule for the first model."""
+Basis = Literal["first", "refresh", "improve", "never", "force", "rollback"]
+"""What decided: the policy, or the rule for the first model; a rollback is a person's, and never the gate's."""
 
 Mode = Literal["gate", "report"]
 

@@ -13,13 +13,14 @@ from cnn_model.class_names import CLASS_NAMES
 from cnn_model.results import EpochMetrics, EvaluationResult, Interval, Scores
 from tasks import store
 from tasks.errors import RegistryError, RegistryUnreachableError
-from tasks.ledger import Ledger, LedgerEntry, anchor, model_name
+from tasks.ledger import Ledger, LedgerEntry, model_name
 from tasks.machine import Machine, use
 from tasks.register.config import RegisterConfig
 from tasks.register.decisions import KeptDecision
 from tasks.register.registration import Candidate, register_model
-from tasks.registry import RULE_TAG, VERDICT_TAG, Registry
+from tasks.registry import HEAD_TAG, RULE_TAG, VERDICT_TAG, Registry
 from tasks.store import Reference, Store
+from tasks.succession import anchor
 from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation, ExtraTestEvaluation, SubsetAccuracy
 from tasks.values.execution import RunInfo
@@ -305,6 +306,8 @@ def test_promotions_of_before_decisions_were_kept_count_as_well(opened_store: St
     path = opened_store.folder("ledger", "practice-cnn") / "000001.json"
     old = {name: value for name, value in json.loads(path.read_text()).items() if name != "basis"}
     path.write_text(json.dumps(old))
+    path.with_suffix(".sha256").unlink()
+    Registry()._client.delete_registered_model_tag("practice-cnn", HEAD_TAG)
     shutil.rmtree(opened_store.root / "decisions")
     assert register(0.4, "b").num_decisions == 2
 

@@ -1,0 +1,120 @@
+"""Promotions as a person reads them in a terminal, also one of 80 columns."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tasks.ledger import LedgerEntry
+from tasks.promotion import Manual
+from tasks.verification import Verification
+
+
+def history(name: str, entries: Sequence[LedgerEntry]) -> RenderableType:
+    """All entries, the oldest first."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_lines=False, title=None)
+    for heading in ("Entry", "When, UTC", "Version", "Replaces", "Accuracy", "Basis"):
+        numeric = heading in ("Entry", "Version", "Replaces", "Accuracy")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=heading != "When, UTC")
+    table.add_column("Actor, reason", ratio=1, overflow="fold")
+    for entry in entries:
+        table.add_row(
+            str(entry.number),
+            f"{entry.promoted_at:%Y-%m-%d}\n{entry.promoted_at:%H:%M:%S}",
+            str(entry.version),
+            "-" if entry.replaces_version is None else str(entry.replaces_version),
+            f"{100 * entry.accuracy:.2f} %",
+            _basis(entry),
+            Text.assemble((entry.actor, "bold"), "\n", entry.reason),
+        )
+    return Group(Text(f"Promotions of {name}"), table)
+
+
+def champion(
+    name: str, entries: Sequence[LedgerEntry], entry: LedgerEntry | None, at: datetime | None
+) -> RenderableType:
+    """Who is champion, or was at a moment.
+
+    Args:
+        name: The registered model's.
+        entries: The ledger's.
+        entry: That says so; None where nobody was yet.
+        at: The moment; None for now.
+    """
+    verb = "is" if at is None else f"was at {at:%Y-%m-%d %H:%M:%S} UTC"
+    if entry is None:
+        first = f"; the first was promoted at {_moment(entries[0])}" if entries else ""
+        return Text(f"{name}: nobody {verb} champion{first}.")
+    lines = [
+        ("Champion", f"{name} version {entry.version}" if at is None else f"{name} version {entry.version} {verb}"),
+        ("Since", f"{_moment(entry)} (entry {entry.number}, {_basis(entry)}{_replaced(entry)})"),
+        ("Accuracy", f"{100 * entry.accuracy:.2f} % on its own run's test images"),
+        ("Actor", entry.actor),
+        ("Reason", entry.reason),
+        ("Model", f"SHA-256 {entry.model_sha256[:12]}, artifact {entry.model_digest[:12]}"),
+    ]
+    if at is not None and entry.number < len(entries):
+        following = entries[entry.number]
+        lines.insert(2, ("Until", f"{_moment(following)} (entry {following.number}, version {following.version})"))
+    return _lines(lines)
+
+
+def manual(made: Manual) -> RenderableType:
+    """What a person's promotion led to."""
+    entry = made.entry
+    again = " again" if entry.basis == "rollback" else ""
+    lines = [
+        ("Champion", f"{entry.model_name} version {entry.version}{again} (entry {entry.number}{_replaced(entry)})"),
+        ("Actor", entry.actor),
+        ("Reason", entry.reason),
+    ]
+    if made.problem is not None:
+        lines.append(("MLflow", f"The promotion stands; MLflow's aliases follow with the next run. {made.problem}"))
+    else:
+        lines.append(("MLflow", "; ".join(made.mirrored) or "has these aliases already"))
+    return _lines(lines)
+
+
+def verification(found: Verification) -> RenderableType:
+    """What was looked at, and each fault on a line of its own."""
+    lines: list[Text] = []
+    if found.entries is not None:
+        sealed = "; the last was not sealed, and is now" if found.sealed else ""
+        lines += [
+            Text(f"Ledger   {found.ledger}: {_count(found.entries, 'entry', 'entries')}, none altered or lost{sealed}"),
+            Text(f"Models   {_count(found.num_models, 'model', 'models')} looked at"),
+            Text(f"Aliases  champion {found.champion}, previous {found.previous or 'none'}"),
+            *(Text(f"         repaired: {change}", "yellow") for change in found.repaired),
+        ]
+    lines += [Text(f"Fault    {fault.place} {fault.problem}", "bold red") for fault in found.faults]
+    end = f"{_count(len(found.faults), 'fault', 'faults')}" if found.faults else "no fault"
+    return Group(*lines, Text(f"{found.model_name}: {end}.", "bold"))
+
+
+def _lines(lines: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for heading, text in lines:
+        table.add_row(heading, escape(text))
+    return table
+
+
+def _basis(entry: LedgerEntry) -> str:
+    return entry.basis or "improve"
+
+
+def _moment(entry: LedgerEntry) -> str:
+    return f"{entry.promoted_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _replaced(entry: LedgerEntry) -> str:
+    return "" if entry.replaces_version is None else f", in place of version {entry.replaces_version}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
