@@ -93,7 +93,10 @@ def _show(console: Console, as_json: bool, result: Any, shown: Any) -> None:
     if as_json:
         sys.stdout.write(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     else:
-        console.print(shown)
+        with console.capture() as lines:
+            console.print(shown)
+        # Cells are filled up with blanks, which disturb whoever copies a line.
+        sys.stdout.writelines(f"{line.rstrip()}\n" for line in lines.get().splitlines())
 
 
 def _model(name: str | None, command: str) -> str:

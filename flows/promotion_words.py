@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -13,25 +13,41 @@ from tasks.ledger import LedgerEntry
 from tasks.promotion import Manual
 from tasks.verification import Verification
 
+COLUMNS = (("Entry", 5), ("When, UTC", 19), ("Version", 7), ("Replaces", 8), ("Accuracy", 8), ("Basis", 8))
+"""Headings and widths; together they fit into 80 columns. Numbers stand at the right."""
+
+INDENT = 7
+"""Of what stands below an entry: the width of its number, and a gap."""
+
 
 def history(name: str, entries: Sequence[LedgerEntry]) -> RenderableType:
-    """All entries, the oldest first."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_lines=False, title=None)
-    for heading in ("Entry", "When, UTC", "Version", "Replaces", "Accuracy", "Basis"):
-        numeric = heading in ("Entry", "Version", "Replaces", "Accuracy")
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=heading != "When, UTC")
-    table.add_column("Actor, reason", ratio=1, overflow="fold")
+    """All entries, the oldest first; below each, in the whole width, who promoted and why."""
+    rows: list[RenderableType] = [Text(f"Promotions of {name}\n")]
+    rows += [_row("bold", *(heading for heading, _ in COLUMNS)), _indented(Text("Actor: reason", "bold"))]
     for entry in entries:
-        table.add_row(
+        figures = (
             str(entry.number),
-            f"{entry.promoted_at:%Y-%m-%d}\n{entry.promoted_at:%H:%M:%S}",
+            f"{entry.promoted_at:%Y-%m-%d %H:%M:%S}",
             str(entry.version),
             "-" if entry.replaces_version is None else str(entry.replaces_version),
             f"{100 * entry.accuracy:.2f} %",
             _basis(entry),
-            Text.assemble((entry.actor, "bold"), "\n", entry.reason),
         )
-    return Group(Text(f"Promotions of {name}"), table)
+        rows += [_row("", *figures), _indented(Text.assemble((entry.actor, "bold"), ": ", entry.reason))]
+    return Group(*rows)
+
+
+def _row(style: str, *cells: str) -> Table:
+    row = Table.grid(padding=(0, 2, 0, 0))
+    for heading, width in COLUMNS:
+        numeric = heading in ("Entry", "Version", "Replaces", "Accuracy")
+        row.add_column(width=width, justify="right" if numeric else "left", no_wrap=True, style=style)
+    row.add_row(*cells)
+    return row
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, INDENT))
 
 
 def champion(
@@ -45,12 +61,13 @@ def champion(
         entry: That says so; None where nobody was yet.
         at: The moment; None for now.
     """
-    verb = "is" if at is None else f"was at {at:%Y-%m-%d %H:%M:%S} UTC"
     if entry is None:
         first = f"; the first was promoted at {_moment(entries[0])}" if entries else ""
-        return Text(f"{name}: nobody {verb} champion{first}.")
+        return Text(
+            f"{name} had no champion at {at:%Y-%m-%d %H:%M:%S} UTC{first}." if at else f"{name} has no champion."
+        )
     lines = [
-        ("Champion", f"{name} version {entry.version}" if at is None else f"{name} version {entry.version} {verb}"),
+        ("Champion", f"{name} version {entry.version}" + (f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at is not None else "")),
         ("Since", f"{_moment(entry)} (entry {entry.number}, {_basis(entry)}{_replaced(entry)})"),
         ("Accuracy", f"{100 * entry.accuracy:.2f} % on its own run's test images"),
         ("Actor", entry.actor),

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import machine, store
 from tasks.errors import RegistryError, RegistryUnreachableError
-from tasks.ledger import Ledger
+from tasks.ledger import Ledger, LedgerEntry
 from tasks.succession import previous
 
 # Read when MLflow is imported. It would try a lost server seven times, for minutes, where Prefect's retries, which a
@@ -81,7 +81,9 @@ class Registry:
             RegistryError: if the champion's version is missing or another model, or an entry is not the one that the
                 registry was told of.
         """
-        entries = ledger.read()
+        self._check(model_name, ledger.url, ledger.read())
+
+    def _check(self, model_name: str, url: str, entries: list[tuple[LedgerEntry, str]]) -> None:
         if not entries:
             return
         champion = entries[-1][0]
@@ -100,7 +102,7 @@ class Registry:
         there = entries[int(number) - 1][1] if 1 <= int(number) <= len(entries) else "nothing"
         if there != sha256:
             raise RegistryError(
-                f"MLflow at {self._uri} was told that entry {number} of the ledger {ledger.url} has SHA-256 {sha256}; "
+                f"MLflow at {self._uri} was told that entry {number} of the ledger {url} has SHA-256 {sha256}; "
                 f"it has {there}. The entry was altered or lost: restore the ledger from a backup. If the one that is "
                 f"there is right, delete the tag {HEAD_TAG} of the registered model {model_name}."
             )
@@ -183,7 +185,7 @@ class Registry:
             RegistryError: see `check_ledger`.
         """
         entries = ledger.read()
-        self.check_ledger(model_name, ledger)
+        self._check(model_name, ledger.url, entries)
         if not entries:
             return []
         before = previous([entry for entry, _ in entries])

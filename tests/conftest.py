@@ -1,5 +1,6 @@
 """What all tests share: a store of their own, a dataset in the real format, and a Prefect server for the session."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from tasks import machine, store
 from tasks.machine import Machine
 from tasks.store import Store
 from tasks.values.dataset import RawDataset
+from tests.s3 import ENVIRONMENT, started
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -29,6 +31,25 @@ def opened_store(tmp_path: Path) -> Iterator[Store]:
     """An empty store that is the current one."""
     with machine.use(Machine(store=tmp_path / "store")):
         yield store.current()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The URL of an S3 server on this machine."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of each request
+    server, url = started()
+    yield url
+    server.stop()
+
+
+@pytest.fixture
+def s3_environment(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leads the driver to that server, and past a developer's proxy."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_endpoint}.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

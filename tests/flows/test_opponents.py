@@ -17,7 +17,7 @@ from tasks.register.config import RegisterConfig
 from tasks.store import Store
 from tests.conftest import publish_noise
 from tests.flows.conftest import SMALL, retrain_in
-from tests.flows.test_starts import entry, model
+from tests.flows.test_starts import entry, model, published_champion
 from tests.unit.train.tiny import publish_splits
 
 OTHER_SEED = {**SMALL["train"], "seed": 2}
@@ -65,17 +65,16 @@ def test_after_a_refresh_the_champion_before_it_is_compared_with_as_well(filled_
     assert [entry.basis for entry in entries][:2] == ["first", "refresh"]
 
 
-@pytest.mark.parametrize("fault", ["gone", "damaged", "other classes"])
+@pytest.mark.parametrize("fault", ["gone", "damaged", "other classes", "other model"])
 def test_why_a_champion_cannot_be_scored_is_said_and_fails_no_run(opened_store: Store, fault: str) -> None:
     splits = publish_splits(opened_store)
-    with opened_store.staging() as folder:
-        (folder / "model.keras").write_text("weights")
-        artifact = opened_store.publish(folder)
-    promoted = entry(artifact.digest)
+    artifact, promoted = published_champion(opened_store)
     if fault == "gone":
         shutil.rmtree(opened_store.fetch(artifact))
     elif fault == "damaged":
         (opened_store.fetch(artifact) / "model.keras").write_text("others!")
+    elif fault == "other model":
+        promoted = promoted.model_copy(update={"model_sha256": "d" * 64})
     else:
         dataset = publish_noise(opened_store, 20, 10).model_copy(update={"class_names": ("yes", "no")})
         promoted = promoted.model_copy(update={"dataset": dataset.model_dump(mode="json")})
@@ -87,7 +86,8 @@ def test_why_a_champion_cannot_be_scored_is_said_and_fails_no_run(opened_store: 
     assert found.anchor is None
     assert found.champion is not None
     assert (found.champion.version, found.champion.predictions) == (1, None)
-    assert {"gone": "is missing", "damaged": "is damaged", "other classes": "yes, no"}[fault] in found.champion.problem
+    said = {"gone": "is missing", "damaged": "is damaged", "other classes": "yes, no", "other model": "d" * 64}
+    assert said[fault] in found.champion.problem
     assert steps.outcome("champion") == "failed"
 
 

@@ -1,5 +1,6 @@
 """Which of a cold and a warm start goes on; and whether there is a champion to start from."""
 
+import hashlib
 from datetime import UTC, datetime
 
 import pytest
@@ -83,17 +84,33 @@ def test_there_is_no_champion_before_the_first_promotion(opened_store: Store) ->
 
 
 def test_the_champion_is_found_with_its_artifact(opened_store: Store) -> None:
-    with opened_store.staging() as folder:
-        (folder / "model.keras").write_text("weights")
-        artifact = opened_store.publish(folder)
-    promoted = Ledger(opened_store.folder("ledger", "practice-cnn")).promote(entry(artifact.digest))
+    artifact, promoted = published_champion(opened_store)
+    promoted = Ledger(opened_store.folder("ledger", "practice-cnn")).promote(promoted)
     assert starts.find_champion("practice-cnn") == (promoted, artifact)
+
+
+def test_a_champion_that_is_another_model_than_the_ledger_says_is_not_started_from(opened_store: Store) -> None:
+    """Its artifact is whole, and holds another model than was promoted."""
+    _, promoted = published_champion(opened_store)
+    other = promoted.model_copy(update={"model_sha256": "b" * 64})
+    Ledger(opened_store.folder("ledger", "practice-cnn")).promote(other)
+    with pytest.raises(StoreError, match=f"expected {'b' * 64}"):
+        starts.find_champion("practice-cnn")
 
 
 def test_a_champion_whose_artifact_is_gone_is_said_so(opened_store: Store) -> None:
     Ledger(opened_store.folder("ledger", "practice-cnn")).promote(entry("a" * 64))
     with pytest.raises(StoreError, match="aaaaaaaaaaaa is missing"):
         starts.find_champion("practice-cnn")
+
+
+def published_champion(target: Store) -> tuple[Reference, LedgerEntry]:
+    """An artifact with a model's file, and the entry that promotes it."""
+    with target.staging() as folder:
+        (folder / "model.keras").write_text("weights")
+        artifact = target.publish(folder)
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    return artifact, entry(artifact.digest).model_copy(update={"model_sha256": sha256})
 
 
 def entry(model_digest: str) -> LedgerEntry:

@@ -2,28 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import boto3
 
 from tests.drops import Arrays, drop_records
 
-if TYPE_CHECKING:
-    from moto.server import ThreadedMotoServer
-
 BUCKET = "team"
 PREFIX = "incoming/drops"
-
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret"}
-ENVIRONMENT = {
-    **CREDENTIALS,
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": "/dev/null",
-    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    "AWS_MAX_ATTEMPTS": "1",
-}
-"""What the driver reads, and what keeps it from looking elsewhere and from trying for long."""
 
 
 class Place(Protocol):
@@ -95,13 +81,3 @@ def leave(
     for path in sorted(folder.rglob("*"), key=lambda path: path.name == "_SUCCESS"):
         if path.is_file():
             place.put(f"{name}/{path.relative_to(folder).as_posix()}", path.read_bytes())
-
-
-def started() -> "tuple[ThreadedMotoServer, str]":
-    """A server on a free port of the loopback interface, and its URL."""
-    from moto.server import ThreadedMotoServer  # takes a second, and most tests need none
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    return server, f"http://{host}:{port}"

@@ -17,7 +17,8 @@ from tasks.objects import Objects
 from tasks.store import Store
 from tasks.values.dataset import RawDataset
 from tests.drops import drop_pictures, noise
-from tests.unit.ingest.places import BUCKET, CREDENTIALS, PREFIX, BucketPlace, leave, started
+from tests.s3 import CREDENTIALS, started
+from tests.unit.ingest.places import BUCKET, PREFIX, BucketPlace, leave
 from tests.unit.ingest.test_drop_places import LOCAL, config, content, find, run, states
 
 
