@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cnn_model import paired
 from cnn_model.metrics import Labels, Probabilities
 from cnn_model.paired import Floats, ImageFigures
+from cnn_model.results import Interval
 from tasks.register.config import RegisterConfig
 from tasks.values.decision import ClassComparison, Comparison, Guard, GuardName, Mode, PairedFigure
 
@@ -173,13 +174,18 @@ class Evidence:
             differing = int(self._differing @ self._groups[:, index])
             net = int(self._observed.classes[0, index])
             p_value = float(next(tested)) if self._tested[index] else None
+            wins, losses = (differing + net) // 2, (differing - net) // 2
+            unknown = Interval(value=0.0, low=-1.0, high=1.0)
+            difference = paired.difference_interval(wins, losses, size) if size else unknown
             found.append(
                 ClassComparison(
                     class_name=name,
                     num_images=size,
-                    num_wins=(differing + net) // 2,
-                    num_losses=(differing - net) // 2,
-                    difference=net / size if size else 0.0,
+                    num_wins=wins,
+                    num_losses=losses,
+                    difference=difference.value,
+                    low=difference.low,
+                    high=difference.high,
                     worse_p=p_value,
                     worse=p_value is not None and p_value <= LEVEL,
                 )

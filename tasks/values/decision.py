@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cnn_model.results import Interval
+from tasks.values.robustness import Robustness
 
 Policy = Literal["refresh", "improve", "never", "force"]
 Basis = Literal["first", "refresh", "improve", "never", "force", "rollback"]
@@ -69,6 +70,9 @@ class ClassComparison(_Value):
 
     Attributes:
         difference: In recall, challenger minus champion.
+        low: Lower bound of its 95 % interval, Tango's score interval for pairs, not corrected for the number of
+            classes; -1 where the class has no image.
+        high: Upper bound; 1 where the class has no image.
         worse_p: McNemar's exact test, one-sided, with Holm's correction over the tested classes; None where the class
             has too few images to be tested.
         worse: Whether the challenger is significantly worse.
@@ -79,8 +83,22 @@ class ClassComparison(_Value):
     num_wins: int = Field(ge=0)
     num_losses: int = Field(ge=0)
     difference: float
+    low: float
+    high: float
     worse_p: float | None = Field(ge=0, le=1)
     worse: bool
+
+
+class RobustnessComparison(_Value):
+    """How challenger and champion do on the same corrupted test images.
+
+    Attributes:
+        mean_accuracy: Over all corruptions and severities.
+    """
+
+    challenger: Robustness
+    champion: Robustness
+    mean_accuracy: PairedFigure
 
 
 class Guard(_Value):
@@ -109,6 +127,7 @@ class Decision(_Value):
         comparisons: The first one is with the champion on all test images; none where there is no champion, or one
             that could not be scored.
         guards: The conditions that were looked at.
+        robustness: On corrupted test images; None where they were not looked at, or not with both models.
         power_for_equal: The probability that an equal model is promoted by this rule, all guards on; None without
             comparison, and where nothing is compared for the decision.
         actor: Who forced it; None where nobody did.
@@ -123,6 +142,7 @@ class Decision(_Value):
     comparisons: tuple[Comparison, ...] = ()
     classes: tuple[ClassComparison, ...] = ()
     guards: tuple[Guard, ...] = ()
+    robustness: RobustnessComparison | None = None
     power_for_equal: float | None = Field(None, ge=0, le=1)
     actor: str | None = None
     reason: str | None = None

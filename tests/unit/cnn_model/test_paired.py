@@ -49,6 +49,38 @@ def test_not_worse_of_models_that_never_differ_needs_enough_images() -> None:
     assert paired.not_worse_p(0, 0, 10_000, 0.01) < 1e-10
 
 
+def test_tangos_interval_is_that_of_the_textbook() -> None:
+    """Airway hyper-responsiveness, Table 8.1 of Fagerland, Lydersen and Laake (2017): 1, 1, 7 and 12 of 21 pairs."""
+    found = paired.difference_interval(1, 7, 21)
+    assert found.value == pytest.approx(-6 / 21)
+    assert (found.low, found.high) == pytest.approx((-0.517, -0.026), abs=5e-4)
+
+
+def test_tangos_interval_has_the_limits_that_can_be_solved_by_hand() -> None:
+    """Of models that never differ the score is n d / (1 - d); of one that always wins n (1 - d) / (1 + d)."""
+    square = 1.959964**2
+    never = paired.difference_interval(0, 0, 40)
+    assert (never.low, never.high) == pytest.approx((-square / (40 + square), square / (40 + square)))
+    always = paired.difference_interval(40, 0, 40)
+    assert (always.low, always.high) == pytest.approx(((40 - square) / (40 + square), 1))
+    assert paired.difference_interval(0, 40, 40).low == pytest.approx(-1)
+    one, other = paired.difference_interval(9, 4, 60), paired.difference_interval(4, 9, 60)
+    assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
+
+
+def test_tangos_interval_ends_where_the_test_finds_something() -> None:
+    low = paired.difference_interval(12, 30, 1000).low
+    assert paired.not_worse_p(12, 30, 1000, -low) == pytest.approx(0.025)
+
+
+def test_tangos_interval_holds_the_truth_in_95_of_100_trials() -> None:
+    rng = np.random.default_rng(3)
+    counts = rng.multinomial(1000, [0.03, 0.04, 0.93], 1000)
+    intervals = [paired.difference_interval(int(wins), int(losses), 1000) for wins, losses, _ in counts]
+    share = np.mean([found.low <= -0.01 <= found.high for found in intervals])
+    assert share == pytest.approx(0.95, abs=0.02)
+
+
 def test_not_worse_errs_in_a_twentieth_of_the_trials_at_the_margin() -> None:
     rng = np.random.default_rng(1)
     counts = rng.multinomial(10_000, [0.03, 0.04, 0.93], 20_000)
