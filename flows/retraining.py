@@ -117,7 +117,7 @@ def retrain(
             evaluation = steps.run(
                 evaluate_step, model, splits, validation.near_duplicates, dataset.extra_test, evaluate
             )
-            compared_with = opponents.score(steps, splits, model, evaluate, register)
+            run.opponents = opponents.score(steps, splits, model, evaluate, register)
             steps.run(
                 register_step,
                 trainable,
@@ -125,7 +125,7 @@ def retrain(
                 model,
                 evaluation,
                 validation.near_duplicates,
-                compared_with,
+                run.opponents,
                 run.info,
                 register,
             )

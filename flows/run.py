@@ -11,13 +11,14 @@ from prefect import runtime
 from pydantic import BaseModel
 
 from cnn_model.recipe import Recipe
-from flows import intake, observer
+from flows import history, intake, observer
 from flows.execution import StepFailedError, Steps, one_line
 from flows.lineage import code_version
 from flows.trainings import CachedTrainings
 from tasks import store
 from tasks.ingest.drops import Arrivals
 from tasks.ingest.sources import Source
+from tasks.ledger import model_name
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
 from tasks.report.step import report as report_step
@@ -30,7 +31,9 @@ from tasks.values.baselines import Baselines
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import DropOutcomes
 from tasks.values.execution import RunInfo, StepName
+from tasks.values.history import ModelHistory
 from tasks.values.model import TrainedModel
+from tasks.values.opponents import Opponents
 from tasks.values.splits import Splits
 from tasks.values.start import StartChoice
 from tasks.values.training import Training
@@ -59,6 +62,7 @@ class Run:
         info: What identifies the run; complete after `begin`.
         steps: Runs and records the steps.
         start_choice: Which of a cold and a warm start goes on; None where no warm start was asked for.
+        opponents: The champions that the model is compared with; None until they are scored.
         drops: What became of each labelled drop; None until they are settled, and where no folder is configured.
         summary: What became of it; set when `reported` ends.
     """
@@ -66,6 +70,8 @@ class Run:
     summary: Summary
     start_choice: StartChoice | None = None
     drops: DropOutcomes | None = None
+    opponents: Opponents | None = None
+    _history: ModelHistory | None = None
     _seed: SeedChoice | None = None
 
     def __init__(
@@ -173,6 +179,7 @@ class Run:
     def _write(self, config: ReportConfig, failure: StepFailedError | None) -> Summary:
         folder = str(store.current().folder("runs", self.info.run_id))
         path: str | None = None
+        self._history = self._past()
         try:
             path = self.steps.run(report_step, self._contents(failure), config, folder)
         except StepFailedError as error:
@@ -196,10 +203,16 @@ class Run:
             model=values.get("train") if self.start_choice is None else self.start_choice.chosen.model,
             start_choice=self.start_choice,
             evaluation=values.get("evaluate"),
+            opponents=self.opponents,
             registration=values.get("register"),
+            history=self._history,
             failed_checks=cause.checks if isinstance(cause, DataValidationError) else (),
             versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         )
+
+    def _past(self) -> ModelHistory | None:
+        dataset: RawDataset | None = self.steps.values.get("ingest")
+        return history.read(model_name(dataset.name), self.info.run_id) if dataset is not None else None
 
     def _training(self, cold: TrainedModel | None) -> Training | None:
         if cold is None or self._seed is None:

@@ -14,6 +14,12 @@ class ReportConfig(BaseModel):
     predictions: int = Field(
         12, ge=0, le=100, description="Test images shown with the probabilities of all classes, 0 to 100."
     )
+    flips: int = Field(
+        24,
+        ge=0,
+        le=200,
+        description="Test images shown that are newly right against the champion, and as many newly wrong, 0 to 200.",
+    )
     near_duplicates: int = Field(
         12,
         ge=0,

@@ -8,9 +8,12 @@ from tasks.values.dataset import RawDataset
 from tasks.values.drops import Drop, DropOutcomes
 from tasks.values.evaluation import Evaluation
 from tasks.values.execution import STEP_NAMES, RunInfo, StepRecord, in_order
+from tasks.values.history import ModelHistory
 from tasks.values.model import TrainedModel
 from tasks.values.near_duplicates import NearDuplicates
+from tasks.values.opponents import Opponents
 from tasks.values.registration import Registration
+from tasks.values.robustness import Robustness
 from tasks.values.splits import Splits
 from tasks.values.start import StartChoice
 from tasks.values.training import Training
@@ -29,6 +32,9 @@ class ReportContents(BaseModel):
         training: How the run came to its model, to the cold one where it has two.
         model: The one that goes on, where a run trained two.
         start_choice: The trainings that it was chosen from; None where no warm start was asked for.
+        opponents: The champions that the model was compared with; None where it came to no comparison.
+        robustness: The model on corrupted test images; None where they were not looked at.
+        history: The past of the registered model; None until its name is known.
         failed_checks: The checks of a validation that stopped the run, and so gave no `validation`.
         versions: Versions of Python and of the libraries of the flow's process, by name.
     """
@@ -45,7 +51,10 @@ class ReportContents(BaseModel):
     model: TrainedModel | None = None
     start_choice: StartChoice | None = None
     evaluation: Evaluation | None = None
+    opponents: Opponents | None = None
+    robustness: Robustness | None = None
     registration: Registration | None = None
+    history: ModelHistory | None = None
     failed_checks: tuple[Check, ...] = ()
     versions: dict[str, str]
 

@@ -1,13 +1,15 @@
-"""The curves of training as inline SVG that follows the page: light, dark and print.
+"""Figures as inline SVG that follows the page: light, dark and print.
 
-`cnn_model.pictures` draws them. Colours are placeholders that become CSS variables of the page, fonts are the page's,
-identifiers bear the figure's name, and nothing depends on the clock, so equal figures give equal text. Tables with bars
-and shades in their cells (confusion matrix, probabilities, durations) are HTML: they are their own text alternative.
+`cnn_model.pictures` draws the curves of training, `charts` what else the report has. Colours are placeholders that
+become CSS variables of the page, fonts are the page's, identifiers bear the figure's name, and nothing depends on the
+clock, so equal figures give equal text. Tables with bars and shades in their cells (confusion matrix, differences,
+probabilities, durations) are HTML: they are their own text alternative.
 """
 
 import io
 import re
 from dataclasses import astuple
+from html import escape
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -44,7 +46,7 @@ VARIABLES = Palette(
 def curves(training: TrainingResult, metric: Metric) -> str:
     """A figure of train and validation over the epochs, as an `<svg>`."""
     figure = plot_metric(training, metric, PLACEHOLDERS, titled=False)
-    return _svg(figure, metric, f"{metric.capitalize()} over the epochs", _in_words(training, metric))
+    return inline_svg(figure, metric, f"{metric.capitalize()} over the epochs", _in_words(training, metric))
 
 
 def _in_words(training: TrainingResult, metric: Metric) -> str:
@@ -65,12 +67,20 @@ def _from_to(first: Scores, last: Scores, metric: Metric) -> str:
     return f"from {getattr(first, metric):.3f} to {getattr(last, metric):.3f}"
 
 
-def _svg(figure: Figure, name: str, title: str, description: str) -> str:
+def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
+    """A figure as a part of the page.
+
+    Args:
+        figure: Drawn with the colours of `PLACEHOLDERS`.
+        name: No other figure of the page has it.
+        title: What it shows.
+        description: What there is to see, for those who do not see it; plain text.
+    """
     buffer = io.StringIO()
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata=metadata)
-    return _inline(buffer.getvalue(), name, title, description)
+    return _inline(buffer.getvalue(), name, escape(title), escape(description))
 
 
 def _inline(document: str, name: str, title: str, description: str) -> str:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks import store
-from tasks.values.evaluation import Evaluation
 from tasks.values.splits import Splits
 
 
@@ -64,25 +63,30 @@ class Gallery:
     num_mistakes: int
 
 
-class _ScoredImages:
+class ScoredImages:
     """The test split beside the probabilities of one model, read from the store where they are needed.
+
+    Args:
+        splits: The test images.
+        artifact: It holds `probabilities.npy` in the order of the test split.
 
     Raises:
         StoreError: if an artifact is missing or damaged.
         ValueError: if images and probabilities do not match.
     """
 
-    def __init__(self, splits: Splits, evaluation: Evaluation) -> None:
+    def __init__(self, splits: Splits, artifact: store.Reference) -> None:
         self.images: NDArray[np.uint8] = array(splits.artifact, "test_images.npy")  # (num_images, 32, 32, 3)
         self.labels: NDArray[np.int64] = array(splits.artifact, "test_labels.npy").astype(np.int64)
-        self.probabilities: NDArray[np.float32] = array(evaluation.artifact, "probabilities.npy")  # (num_images, 10)
-        self.class_names = tuple(metrics.class_name for metrics in evaluation.result.per_class)
+        self.probabilities: NDArray[np.float32] = array(artifact, "probabilities.npy")  # (num_images, 10)
+        self.class_names = splits.class_names
         if not len(self.images) == len(self.labels) == len(self.probabilities):
             raise ValueError(
                 f"{len(self.images)} test images, {len(self.labels)} labels and {len(self.probabilities)} "
                 "probabilities; expected as many of each. Evaluate the model on these splits again."
             )
         self.predictions = self.probabilities.argmax(axis=1)
+        self.correct = self.predictions == self.labels
 
     def picture(self, index: int) -> Picture:
         """One image with its figures."""
@@ -96,17 +100,9 @@ class _ScoredImages:
         )
 
 
-def gallery(
-    splits: Splits, evaluation: Evaluation, *, num_sample: int, num_predictions: int, num_mistakes: int
-) -> Gallery:
-    """Choose and read the pictures of a report; the same figures give the same pictures.
-
-    Raises:
-        StoreError: if an artifact is missing or damaged.
-        ValueError: if images and probabilities do not match.
-    """
-    scored = _ScoredImages(splits, evaluation)
-    wrong = np.flatnonzero(scored.predictions != scored.labels)
+def gallery(scored: ScoredImages, *, num_sample: int, num_predictions: int, num_mistakes: int) -> Gallery:
+    """Choose the pictures of a report; the same figures give the same pictures."""
+    wrong = np.flatnonzero(~scored.correct)
     confidence = scored.probabilities[wrong, scored.predictions[wrong]]
     surest = wrong[np.argsort(-confidence, kind="stable")][:num_mistakes]
     return Gallery(
@@ -117,7 +113,7 @@ def gallery(
     )
 
 
-def _sample(scored: _ScoredImages, num_images: int) -> list[int]:
+def _sample(scored: ScoredImages, num_images: int) -> list[int]:
     """The first image of every class, then the second of every class, and so on: in ten columns, one a class."""
     of_class = [np.flatnonzero(scored.labels == label) for label in range(len(scored.class_names))]
     ranks = range(max((len(indices) for indices in of_class), default=0))
@@ -125,7 +121,7 @@ def _sample(scored: _ScoredImages, num_images: int) -> list[int]:
     return list(islice(in_turn, num_images))
 
 
-def _single(scored: _ScoredImages, num_images: int) -> list[int]:
+def _single(scored: ScoredImages, num_images: int) -> list[int]:
     """Images as they come, and the doubtful ones: there the probabilities of the other classes say something."""
     usual = _sample(scored, (num_images + 1) // 2)
     doubtful = np.argsort(scored.probabilities.max(axis=1), kind="stable")

@@ -1,49 +1,44 @@
 """The report: one HTML file that needs nothing but a browser.
 
-This module chooses and words what `template.html.j2` lays out and `style.css` dresses. It imports matplotlib, Jinja2
-and Pillow, so the step imports it when it runs and not before.
+This module chooses the sections; `exhibits` reads what they show, `template.html.j2` and `sections/` lay it out,
+`style.css` dresses it. It imports matplotlib, Jinja2 and Pillow, so the step imports it when it runs and not before.
 """
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from cnn_model.curves import METRICS
-from cnn_model.results import EvaluationResult
-from tasks.errors import PipelineError
-from tasks.report import figures, words
+from tasks.report import comparison, confusions, exhibits, figures, words
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
-from tasks.report.examples import Examples, dataset_examples, drop_examples
-from tasks.report.gallery import Gallery, gallery
-from tasks.report.label_issues import SuspectPicture, suspect_pictures
-from tasks.report.near_duplicates import PairGallery, pair_gallery
+from tasks.report.exhibits import Exhibits
 from tasks.values.execution import StepName
 from tasks.values.validation import Check
 
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
 FOLDER = Path(__file__).parent
 
+MAX_BYTES = 3_000_000
+"""A page that can be sent by mail; galleries are cut where it would be larger."""
+
 FILTERS: tuple[Callable[..., str], ...] = (
+    words.day,
     words.duration,
     words.interval,
     words.moment,
     words.number,
     words.option,
     words.percent,
+    words.points,
+    words.probability,
+    words.signed,
     words.size,
     words.surety,
 )
-"""What the template may say figures with."""
+"""What the templates may say figures with."""
 
 DONE_IS_KEPT = "What was done before is kept: the next run takes it from the cache."
 ADVICE: dict[StepName, str] = {
@@ -54,101 +49,74 @@ ADVICE: dict[StepName, str] = {
 """What to do about a failed step, where there is more to say than `DONE_IS_KEPT`."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell of the confusion matrix.
-
-    Attributes:
-        hit: Whether it counts images that were recognised.
-        shade: Depth of the colour, 0 to 100. Right ones stay pale, by their share; mistakes, by their share against
-            the worst one, are what the eye should find.
-    """
-
-    count: int
-    hit: bool
-    shade: int
-
-
 def render(contents: ReportContents, config: ReportConfig) -> str:
-    """The whole page. Equal contents give equal text.
+    """The whole page, below `MAX_BYTES`. Equal contents give equal text."""
+    html = _render(contents, config, shortened=False)
+    while len(html.encode()) > MAX_BYTES and any(config.model_dump().values()):
+        config = config.model_copy(update={name: number // 2 for name, number in config.model_dump().items()})
+        html = _render(contents, config, shortened=True)
+    return html
 
-    Where the images cannot be read, the page says so in their place.
-    """
+
+def _render(contents: ReportContents, config: ReportConfig, *, shortened: bool) -> str:
     result = contents.evaluation.result if contents.evaluation is not None else None
     extra = contents.evaluation.extra_test if contents.evaluation is not None else None
-    pictures, excuse = _shown("pictures", lambda: _pictures(contents, config))
-    pairs, pairs_excuse = _shown("near-duplicates", lambda: _pairs(contents, config))
-    suspects, suspects_excuse = _shown("suspected labels", lambda: _suspects(contents, config))
-    failed_checks = _failed_first([check for check in contents.checks if not check.passed])
-    examples, _ = _shown("images of failed checks", lambda: _examples(contents, failed_checks, config))
-    of_drops, _ = _shown("images of the drops' failed checks", lambda: _drop_examples(contents, config))
+    decision = contents.registration.decision if contents.registration is not None else None
+    comparisons = decision.comparisons if decision is not None else ()
+    shown = exhibits.read(contents, config)
+    charts = _charts(contents)
     return _template().render(
         contents=contents,
         run=contents.run,
         result=result,
+        decision=decision,
         digits=words.digits_for(result.num_images) if result is not None else 1,
         extra_digits=words.digits_for(extra.result.num_images) if extra is not None else 1,
-        charts=_charts(contents),
+        shown=shown,
+        sections=_sections(contents, shown, has_curves=bool(charts)),
+        conditions=comparison.conditions(decision) if decision is not None else (),
+        main_comparison=comparisons[0] if comparisons else None,
+        accuracy=comparison.accuracy_forest(decision) if decision is not None and comparisons else None,
+        calibration=comparison.calibration_forest(comparisons[0], _calibration_margin(contents))
+        if comparisons
+        else None,
+        charts=charts,
         metrics=METRICS,
-        matrix=_matrix(result) if result is not None else (),
-        pictures=pictures,
-        excuse=excuse,
-        pairs=pairs,
-        pairs_excuse=pairs_excuse,
-        suspects=suspects,
-        suspects_excuse=suspects_excuse,
-        failed_checks=failed_checks,
-        examples=examples or {},
-        drop_examples=of_drops or {},
+        matrix=confusions.matrix(result) if result is not None else (),
+        failed_checks=_failed_first([check for check in contents.checks if not check.passed]),
         passed_checks=[check for check in contents.checks if check.passed],
         advice=ADVICE.get(contents.stopped_at.name, DONE_IS_KEPT),
         versions=_versions(contents),
         seconds=sum(step.seconds for step in contents.all_steps),
         longest=max(step.seconds for step in contents.all_steps) or 1,
+        shortened=shortened,
     )
 
 
-def _shown(name: str, read: Callable[[], T | None]) -> tuple[T | None, str]:
-    """What is read, or why it cannot be shown; no fault of theirs costs a run its report."""
-    try:
-        return read(), ""
-    except (PipelineError, OSError, ValueError) as error:
-        logger.warning("The report has no %s: %s", name, error)
-        return None, str(error)
-
-
-def _pictures(contents: ReportContents, config: ReportConfig) -> Gallery | None:
-    if contents.splits is None or contents.evaluation is None:
-        return None
-    return gallery(
-        contents.splits,
-        contents.evaluation,
-        num_sample=config.sample_images,
-        num_predictions=config.predictions,
-        num_mistakes=config.worst_mistakes,
+def _sections(contents: ReportContents, shown: Exhibits, *, has_curves: bool) -> dict[str, str]:
+    """The sections that this page has, by their template: what the list at the top calls each."""
+    decision = contents.registration.decision if contents.registration is not None else None
+    evaluated = contents.evaluation is not None
+    history = contents.history
+    wanted = (
+        ("comparison", "Against the champion", decision is not None and bool(decision.comparisons)),
+        ("flips", "Newly right, newly wrong", bool(shown.flips)),
+        ("classes", "Classes", evaluated),
+        ("calibration", "Calibration", bool(shown.reliability)),
+        ("robustness", "Robustness", bool(shown.robustness)),
+        ("training", "Training", has_curves),
+        ("images", "Images", evaluated),
+        ("labels", "Labels", evaluated),
+        ("near-duplicates", "Near-duplicates", bool(shown.pairs)),
+        ("extra-test", "Extra test images", contents.extra_test is not None),
+        ("drops", "Drops", contents.drops is not None and bool(contents.drops.drops)),
+        ("checks", "Data checks", bool(contents.checks)),
+        ("history", "History", bool(shown.past)),
+        ("ledger", "Promotions", history is not None and bool(history.promotions or history.problem)),
+        ("time", "Time", True),
+        ("lineage", "Lineage", True),
     )
-
-
-def _pairs(contents: ReportContents, config: ReportConfig) -> PairGallery | None:
-    if contents.dataset is None or contents.near_duplicates is None:
-        return None
-    return pair_gallery(contents.dataset, contents.near_duplicates, config.near_duplicates)
-
-
-def _suspects(contents: ReportContents, config: ReportConfig) -> tuple[SuspectPicture, ...]:
-    if contents.splits is None or contents.evaluation is None:
-        return ()
-    return suspect_pictures(contents.splits, contents.evaluation.label_issues, config.label_issues)
-
-
-def _examples(contents: ReportContents, checks: list[Check], config: ReportConfig) -> Examples:
-    return dataset_examples(contents.dataset, checks, config.check_examples) if contents.dataset is not None else {}
-
-
-def _drop_examples(contents: ReportContents, config: ReportConfig) -> dict[str, Examples]:
-    """By the name of the drop."""
-    drops = contents.drops.drops if contents.drops is not None else ()
-    return {drop.name: drop_examples(drop, config.check_examples) for drop in drops if drop.checks}
+    return {name: title for name, title, there in wanted if there}
 
 
 def _charts(contents: ReportContents) -> dict[str, Markup]:
@@ -159,22 +127,10 @@ def _charts(contents: ReportContents) -> dict[str, Markup]:
     return {metric: Markup(figures.curves(training, metric)) for metric in METRICS}
 
 
-def _matrix(result: EvaluationResult) -> tuple[tuple[Cell, ...], ...]:
-    """The confusion matrix with shares and shades, rows true and columns predicted class."""
-    shares = [[count / (sum(row) or 1) for count in row] for row in result.confusion_matrix]
-    mistakes = (share for i, row in enumerate(shares) for j, share in enumerate(row) if i != j)
-    worst = max(mistakes, default=0) or 1
-    return tuple(
-        tuple(
-            Cell(
-                count=count,
-                hit=i == j,
-                shade=round(65 * shares[i][j] if i == j else 100 * shares[i][j] / worst),
-            )
-            for j, count in enumerate(row)
-        )
-        for i, row in enumerate(result.confusion_matrix)
-    )
+def _calibration_margin(contents: ReportContents) -> float | None:
+    """What the gate held the probabilities to, as the run was configured."""
+    margin = contents.run.configuration.get("register", {}).get("calibration_margin")
+    return float(margin) if isinstance(margin, int | float) else None
 
 
 def _failed_first(checks: list[Check]) -> list[Check]:

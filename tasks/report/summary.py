@@ -156,6 +156,10 @@ class Summary(_Value):
     practice: bool = Field(description="True where the images are practice images.")
     source: SourceSummary
     dataset: DatasetSummary | None
+    test_digest: str | None = Field(
+        description="SHA-256 over the test images and labels: figures of two runs compare only where it is equal; null "
+        "before the split."
+    )
     drops: tuple[DropSummary, ...] = Field(description="Each drop that was found; empty without --ingest.drops.")
     extra_test: ExtraTestSummary | None = Field(description="Null without --ingest.extra-test.")
     recipe: str
@@ -202,6 +206,7 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
         practice=run.practice,
         source=SourceSummary(asked=run.source, resolved=run.resolved_source),
         dataset=_dataset(contents.dataset, contents.near_duplicates),
+        test_digest=contents.splits.test_digest if contents.splits is not None else None,
         drops=_drops(contents.drops),
         extra_test=_extra_test(contents.dataset, contents.validation),
         recipe=run.recipe,

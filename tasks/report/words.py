@@ -24,6 +24,29 @@ def interval(estimate: Interval, digits: int = 1) -> str:
     return f"{100 * estimate.low:.{digits}f} to {percent(estimate.high, digits)}"
 
 
+def points(difference: float, digits: int = 2) -> str:
+    """A difference of shares in points, with its sign: 0.0021 is "+0.21", no difference "0.00"."""
+    return signed(100 * difference, digits)
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """A difference with its sign and a true minus: "+0.0021", "\u22120.0021"; what is rounded to nothing has none."""
+    text = f"{abs(value):.{digits}f}"
+    if not float(text):
+        return text
+    return ("+" if value > 0 else "\u2212") + text
+
+
+def probability(p_value: float) -> str:
+    """A p-value: "0.034"; below a thousandth "<0.001"."""
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def day(when: datetime) -> str:
+    """A day as "21 Nov 2026"."""
+    return f"{when.day} {when:%b %Y}"
+
+
 def digits_for(num_images: int) -> int:
     """Decimals that so many images carry: one image in 10,000 is 0.01 %."""
     return 2 if num_images >= 5000 else 1

@@ -65,6 +65,7 @@ def closing_lines(num_test_images_in_train: int, extra_test_images: int = 0) -> 
         practice=False,
         source=SourceSummary(asked="auto", resolved="the official archive"),
         dataset=dataset,
+        test_digest=None,
         drops=(),
         extra_test=ExtraTestSummary(
             name="ours", digest="cd" * 32, num_images={"cat": extra_test_images, "dog": 5}, failed_checks=()
