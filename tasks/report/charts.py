@@ -58,7 +58,7 @@ def reliability(models: Sequence[ModelBins]) -> str:
     """Accuracy over confidence, the challenger last and on top."""
     figure, axes = _panel()
     start = min((found.confidence for model in models for found in model.bins), default=0.0)
-    axes.plot([0, 1], [0, 1], ":", color=PLACEHOLDERS.muted, linewidth=1.2, label="as sure as right")
+    axes.plot([0, 1], [0, 1], ":", color=PLACEHOLDERS.muted, linewidth=1.2)
     for model in models:
         _errorbars(axes, model, [found.confidence for found in model.bins], relative=False)
     axes.set_xlim(max(start - 0.05, 0), 1.015)
@@ -67,7 +67,7 @@ def reliability(models: Sequence[ModelBins]) -> str:
         axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     _legend(axes)
-    _name_axes(axes, "confidence", "accuracy")
+    _name_axis(axes, "confidence")
     described = "; ".join(
         f"{model.name}: from {words.percent(model.bins[0].accuracy.value)} right at "
         f"{words.percent(model.bins[0].confidence)} confidence to {words.percent(model.bins[-1].accuracy.value)} at "
@@ -89,7 +89,6 @@ def gaps(models: Sequence[ModelBins]) -> str:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda gap, _: words.points(gap, 0)))
     axes.set_xticks([1, num_bins] if num_bins > 1 else [1], ["unsurest", "surest"][:num_bins])
     _legend(axes)
-    _name_axes(axes, "", "points")
     described = "; ".join(
         f"{model.name}: between {words.points(min(values))} and {words.points(max(values))} points"
         for model in models
@@ -114,7 +113,7 @@ def severity(lines: Sequence[tuple[str, bool, Sequence[float]]]) -> str:
     axes.margins(y=0.15)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
     _legend(axes)
-    _name_axes(axes, "severity", "accuracy")
+    _name_axis(axes, "severity")
     described = "; ".join(
         f"{name}: {words.percent(values[0])} on clean images, {words.percent(values[-1])} at the highest severity"
         for name, _, values in lines
@@ -124,7 +123,7 @@ def severity(lines: Sequence[tuple[str, bool, Sequence[float]]]) -> str:
 
 def history(points: Sequence[Point]) -> str:
     """The accuracy of every run with its interval, in the order of the runs."""
-    figure, axes = _panel()
+    figure, axes = _panel(legend_rows=2)
     places = np.arange(1, len(points) + 1)
     groups = (
         ("promoted", "o", CHALLENGER, CHALLENGER, lambda point: point.same_images and point.promoted),
@@ -166,11 +165,11 @@ def history(points: Sequence[Point]) -> str:
     return inline_svg(figure, "history-chart", "Accuracy of the runs with 95 % intervals", described + ".")
 
 
-def _panel() -> tuple[Figure, Axes]:
-    """Little ink, as the curves of training have it."""
+def _panel(legend_rows: int = 1) -> tuple[Figure, Axes]:
+    """Little ink, as the curves of training have it; room for the legend above."""
     figure = Figure(figsize=PANEL_INCHES)
     figure.set_facecolor(PLACEHOLDERS.paper)
-    axes = figure.add_axes((0.115, 0.125, 0.865, 0.69))
+    axes = figure.add_axes((0.115, 0.14, 0.865, 0.84 - 0.075 * legend_rows))
     axes.set_facecolor("none")
     axes.spines[["top", "left", "right"]].set_visible(False)
     axes.spines["bottom"].set_color(PLACEHOLDERS.rule)
@@ -215,9 +214,16 @@ def _legend(axes: Axes) -> None:
         )
 
 
-def _name_axes(axes: Axes, below: str, beside: str) -> None:
-    """Below the right end, and above the left one."""
-    style = {"color": PLACEHOLDERS.muted, "fontsize": FONT_SIZE, "textcoords": "offset points"}
-    axes.annotate(below, xy=(0.5, 0), xycoords="axes fraction", xytext=(0, -20), ha="center", va="top", **style)
-    axes.set_title("", loc="left")
-    axes.annotate(beside, xy=(1, 1), xycoords="axes fraction", xytext=(0, 4), ha="right", va="bottom", **style)
+def _name_axis(axes: Axes, name: str) -> None:
+    """Below the middle."""
+    axes.annotate(
+        name,
+        xy=(0.5, 0),
+        xycoords="axes fraction",
+        xytext=(0, -20),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        color=PLACEHOLDERS.muted,
+        fontsize=FONT_SIZE,
+    )

@@ -20,7 +20,7 @@ class Condition:
     Attributes:
         tone: "good" passed, "bad" speaks against a promotion, "warn" does not hold and is only reported.
         state: The same in words.
-        sentence: What was found where it does not hold.
+        sentence: What holds, or what was found instead.
     """
 
     name: str
@@ -92,21 +92,22 @@ def conditions(decision: Decision) -> tuple[Condition, ...]:
 
 def _condition(guard: Guard, decision: Decision) -> Condition:
     margin = f"{100 * decision.margin:.2f} points"
-    better = decision.policy == "improve"
-    name = {
-        "floor": "Accuracy is not below the floor",
-        "accuracy": "Better than the champion" if better else f"Not worse than the champion by {margin}",
-        "anchor": f"Not worse by {margin} than the last champion that no refresh chose",
-        "classes": "No class is significantly worse",
-        "calibration": "Probabilities are not significantly worse",
-        "champion": "The champion can be compared with",
-    }[guard.name]
-    sentence = guard.sentence[:1].upper() + guard.sentence[1:]
+    names = {
+        "floor": ("Floor", "the accuracy is not below it"),
+        "accuracy": ("Accuracy", f"not worse than the champion's by {margin}"),
+        "anchor": ("Anchor", f"not worse by {margin} than the last champion that no refresh chose"),
+        "classes": ("Classes", "none is significantly worse"),
+        "calibration": ("Probabilities", "not significantly worse"),
+        "champion": ("Champion", "it can be compared with"),
+    }
+    name, holds = names[guard.name]
+    if guard.name == "accuracy" and decision.policy == "improve":
+        holds = "better than the champion's"
     if guard.passed:
-        return Condition(name, "good", "passed" if guard.decides else "passed, only reported", "")
+        return Condition(name, "good", "passed" if guard.decides else "passed, only reported", holds)
     if guard.decides:
-        return Condition(name, "bad", "speaks against", sentence)
-    return Condition(name, "warn", "only reported", sentence)
+        return Condition(name, "bad", "speaks against", guard.sentence)
+    return Condition(name, "warn", "only reported", guard.sentence)
 
 
 def accuracy_forest(decision: Decision) -> Forest:
@@ -115,7 +116,7 @@ def accuracy_forest(decision: Decision) -> Forest:
     classes = tuple(
         _row(
             found.class_name,
-            f"{words.number(found.num_images)} images",
+            "",
             Interval(value=found.difference, low=found.low, high=found.high),
             in_points=True,
             verdict="worse" if found.worse else "",
@@ -145,11 +146,10 @@ def calibration_forest(comparison: Comparison, margin: float | None) -> Forest:
 
 def _accuracy_row(found: Comparison) -> Row:
     digits = words.digits_for(found.num_images)
-    values = f"{words.percent(found.accuracy.champion.value, digits)} → " + words.percent(
+    values = f"version {found.version}: {words.percent(found.accuracy.champion.value, digits)} → " + words.percent(
         found.accuracy.challenger.value, digits
     )
-    where = "all images" if found.images == "all" else f"{words.number(found.num_images)} without near-duplicate"
-    name = f"{found.opponent.capitalize()}, version {found.version}: {where}"
+    name = f"{found.opponent.capitalize()}, {'all images' if found.images == 'all' else found.images}"
     difference = found.accuracy.difference
     return _row(name, values, difference, in_points=True, verdict=_verdict(difference, more_is="better"))
 
@@ -190,7 +190,7 @@ def _forest(
     room = 0.06 * (high - low) or 0.01
     low, high = low - room, high + room
     scale = 100 if in_points else 1
-    places = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(scale * low, scale * high)
+    places = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(scale * low, scale * high)
     # As many decimals as the steps have: "0.5", not "0.50".
     digits = max(len(f"{place:.6g}".partition(".")[2]) for place in places)
     ticks = tuple(
