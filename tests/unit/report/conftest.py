@@ -21,14 +21,21 @@ from cnn_model.results import (
 )
 from tasks import machine, store
 from tasks.machine import Machine
+from tasks.register.config import RegisterConfig
+from tasks.register.evidence import Opponent, TestImages
+from tasks.register.gate import decide
 from tasks.report.contents import ReportContents
 from tasks.values.dataset import RawDataset
+from tasks.values.decision import PairedFigure, RobustnessComparison
 from tasks.values.drops import Drop, DropOutcome, DropOutcomes
 from tasks.values.evaluation import Evaluation, ExtraTestEvaluation, SubsetAccuracy
 from tasks.values.execution import STEP_NAMES, RunInfo, StepOutcome, StepRecord
+from tasks.values.history import ModelHistory, PastRun, Promotion
 from tasks.values.label_issues import COLUMNS, FILE, LabelIssues
 from tasks.values.model import TrainedModel
+from tasks.values.opponents import Opponents, Predictions, ScoredChampion
 from tasks.values.registration import Registration
+from tasks.values.robustness import CorruptionScore, Robustness
 from tasks.values.splits import Splits
 from tasks.values.start import Start, StartChoice
 from tasks.values.training import Training
@@ -77,6 +84,49 @@ BLANK = DropCheck(
 )
 
 
+HISTORY = ModelHistory(
+    model_name="cifar10-cnn",
+    promotions=(
+        Promotion(
+            number=2,
+            promoted_at=datetime(2026, 11, 14, tzinfo=UTC),
+            version=2,
+            replaces_version=1,
+            accuracy=0.8667,
+            test_digest="ab" * 32,
+            basis="improve",
+            actor="<weekly>",
+            reason="Promoted: +3.33 points.",
+        ),
+        Promotion(
+            number=1,
+            promoted_at=datetime(2026, 11, 7, tzinfo=UTC),
+            version=1,
+            replaces_version=None,
+            accuracy=0.8333,
+            test_digest="ab" * 32,
+            basis=None,
+            actor="by hand",
+            reason="The first one.",
+        ),
+    ),
+    num_promotions=2,
+    runs=tuple(
+        PastRun(
+            run_id=f"run-{number}",
+            run_name=f"weekly {number}",
+            started=datetime(2026, 11, 7 * number, tzinfo=UTC),
+            outcome=outcome,
+            version=number,
+            accuracy=Interval(value=0.8 + number / 30, low=0.7, high=0.9),
+            test_digest=digest,
+        )
+        for number, outcome, digest in ((1, "promoted", None), (2, "refused", "ab" * 32))
+    ),
+    num_unreadable=1,
+)
+
+
 @pytest.fixture(autouse=True)
 def opened(tmp_path: Path) -> Iterator[Machine]:
     with machine.use(Machine(store=tmp_path / "store")) as settings:
@@ -109,6 +159,47 @@ def promoted() -> ReportContents:
             run_id="0b1d2c3e",
         ),
         versions=VERSIONS,
+    )
+
+
+@pytest.fixture
+def compared(promoted: ReportContents) -> ReportContents:
+    """The same run, as the gate decides it beside version 2, which is wrong of eight images, and an anchor.
+
+    Four images are newly wrong, six newly right, two wrong with both. There is a past, and a sample was corrupted.
+    """
+    assert promoted.evaluation is not None
+    assert promoted.registration is not None
+    probabilities = np.load(store.current().fetch(promoted.evaluation.artifact) / "probabilities.npy")
+    champion = _take_for_next_class(range(4, 12), 0.7)
+    rule = RegisterConfig(margin=0.3, min_class_images=6)
+    images = TestImages(_labels(), np.arange(NUM_IMAGES) > 2, CLASS_NAMES)
+    anchor = Opponent(1, _take_for_next_class(range(10, 20), 0.7))
+    decision = decide(probabilities, images, Opponent(2, champion), anchor, rule, 50)
+    robustness, other = publish_robustness(0.8), publish_robustness(0.7)
+    figures = {"challenger": robustness.mean_accuracy, "champion": other.mean_accuracy}
+    difference = PairedFigure(**figures, difference=Interval(value=0.1, low=0.05, high=0.15))
+    decision = decision.model_copy(
+        update={
+            "robustness": RobustnessComparison(challenger=robustness, champion=other, mean_accuracy=difference),
+        }
+    )
+    predictions = Predictions(artifact=_publish_probabilities(champion), test_digest="ab" * 32)
+    run = promoted.run.model_copy(update={"configuration": {"register": rule.model_dump(mode="json")}})
+    return promoted.model_copy(
+        update={
+            "run": run,
+            "opponents": Opponents(champion=ScoredChampion(entry=2, version=2, predictions=predictions)),
+            "robustness": robustness,
+            "registration": promoted.registration.model_copy(
+                update={
+                    "decision": decision,
+                    "sentence": decision.sentence,
+                    "verdict": "promoted" if decision.promote else "refused",
+                }
+            ),
+            "history": HISTORY,
+        }
     )
 
 
@@ -314,20 +405,49 @@ def _splits() -> Splits:
 
 def _evaluation() -> Evaluation:
     """Each of the first six images is taken for the next class, the sixth (a dog, for a frog) most surely."""
-    probabilities = np.full((NUM_IMAGES, 10), 0.01, dtype=np.float32)
-    for index, label in enumerate(_labels()):
-        seen = (label + 1) % 10 if index < NUM_MISTAKES else label
-        probabilities[index, seen] = 0.6 + 0.05 * (index % NUM_MISTAKES)
-    with store.current().staging() as folder:
-        np.save(folder / "probabilities.npy", probabilities)
-        artifact = store.current().publish(folder)
+    confidences = 0.6 + 0.05 * (np.arange(NUM_IMAGES) % NUM_MISTAKES)
     return Evaluation(
-        artifact=artifact,
+        artifact=_publish_probabilities(_take_for_next_class(range(NUM_MISTAKES), confidences)),
         test_digest="ab" * 32,
         result=_evaluation_result(),
         without_near_duplicates=SubsetAccuracy(num_images=57, accuracy=Interval(value=0.8947, low=0.7887, high=0.9508)),
         label_issues=publish_label_issues(),
         without_label_issues=SubsetAccuracy(num_images=58, accuracy=Interval(value=0.931, low=0.8357, high=0.9729)),
+    )
+
+
+def _take_for_next_class(mistaken: range, confidences: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Probabilities of a model that takes some images for the next class and recognises the others."""
+    labels = _labels().astype(np.int64)
+    probabilities = np.full((NUM_IMAGES, 10), 0.01, dtype=np.float32)
+    seen = np.where(np.isin(np.arange(NUM_IMAGES), mistaken), (labels + 1) % 10, labels)
+    probabilities[np.arange(NUM_IMAGES), seen] = confidences
+    return probabilities
+
+
+def _publish_probabilities(probabilities: np.ndarray[Any, np.dtype[np.float32]]) -> store.Reference:
+    with store.current().staging() as folder:
+        np.save(folder / "probabilities.npy", probabilities)
+        return store.current().publish(folder)
+
+
+def publish_robustness(clean: float) -> Robustness:
+    """Two corruptions, each of which takes five points a severity, of a sample of twenty images."""
+    with store.current().staging() as folder:
+        np.save(folder / "correct.npy", np.zeros((2, 3, 20), np.bool_))
+        artifact = store.current().publish(folder)
+    scores = tuple(
+        CorruptionScore(corruption=name, severity=severity, accuracy=clean - 0.05 * severity - worse)
+        for name, worse in (("shot_noise", 0.0), ("blur", 0.1))
+        for severity in (1, 2, 3)
+    )
+    return Robustness(
+        artifact=artifact,
+        test_digest="ab" * 32,
+        num_images=20,
+        clean_accuracy=clean,
+        mean_accuracy=Interval(value=clean - 0.15, low=clean - 0.2, high=clean - 0.1),
+        scores=scores,
     )
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from cnn_model.class_names import CLASS_NAMES
 from tasks import store
 from tasks.report.contents import ReportContents
-from tasks.report.gallery import Gallery, gallery
+from tasks.report.gallery import Gallery, ScoredImages, gallery
 
 
 def pictures(
@@ -17,8 +17,7 @@ def pictures(
     assert contents.splits is not None
     assert contents.evaluation is not None
     return gallery(
-        contents.splits,
-        contents.evaluation,
+        ScoredImages(contents.splits, contents.evaluation.artifact),
         num_sample=num_sample,
         num_predictions=num_predictions,
         num_mistakes=num_mistakes,

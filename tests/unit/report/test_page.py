@@ -46,7 +46,16 @@ def render(contents: ReportContents, **config: int) -> str:
 
 
 @pytest.fixture(
-    params=["promoted", "unchanged", "warm", "with_drops", "with_extra_test", "failed", "stopped_by_validation"]
+    params=[
+        "promoted",
+        "compared",
+        "unchanged",
+        "warm",
+        "with_drops",
+        "with_extra_test",
+        "failed",
+        "stopped_by_validation",
+    ]
 )
 def html(request: pytest.FixtureRequest) -> str:
     contents = request.getfixturevalue(request.param)
@@ -134,7 +143,7 @@ def test_damaged_images_leave_the_rest_of_the_page(promoted: ReportContents) -> 
 
 def test_page_shows_curves_matrix_pictures_and_lineage(promoted: ReportContents) -> None:
     html = render(promoted)
-    assert html.count('<svg class="chart" role="img"') == 4
+    assert html.count('<svg class="chart" role="img"') == 6
     for title in ("Accuracy", "Loss", "Precision", "Recall"):
         assert f"<figcaption>{title}</figcaption>" in html
     assert "Confusion matrix" in html
@@ -147,7 +156,8 @@ def test_page_shows_curves_matrix_pictures_and_lineage(promoted: ReportContents)
 
 def test_table_of_epochs_has_all_figures_of_train_and_validation(promoted: ReportContents) -> None:
     html = render(promoted)
-    row = html[html.index('<th scope="row">2</th>') :].split("</tr>")[0]
+    table = html[html.index('<caption id="epochs">') :]
+    row = table[table.index('<th scope="row">2</th>') :].split("</tr>")[0]
     cells = [text.strip() for text in re.findall(r'<td class="right">(.*?)</td>', row, re.DOTALL)]
     assert cells == [
         *("70.00\u00a0%", "67.50\u00a0%", "0.7500", "0.8000"),
@@ -225,6 +235,22 @@ def test_page_with_all_its_pictures_is_small(promoted: ReportContents) -> None:
     assert len(render(promoted, sample_images=60, predictions=60, worst_mistakes=60)) < 1_000_000
 
 
+def test_page_with_the_largest_galleries_stays_below_its_bound(
+    compared: ReportContents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the test's sixty images of noise no gallery has enough to come near the real bound; so a lower one."""
+    largest = ReportConfig(
+        sample_images=200, predictions=100, flips=200, near_duplicates=100, label_issues=200, worst_mistakes=200
+    )
+    whole = page.render(compared, largest)
+    assert len(whole.encode()) < page.MAX_BYTES
+    assert "Galleries are shorter" not in whole
+    monkeypatch.setattr(page, "MAX_BYTES", 500_000)
+    cut = page.render(compared, largest)
+    assert 250_000 < len(cut.encode()) < 500_000
+    assert "Galleries are shorter than configured" in cut
+
+
 def test_failed_checks_come_first_and_the_gravest_of_them(stopped_by_validation: ReportContents) -> None:
     html = render(stopped_by_validation)
     assert html.index("Failed checks") < html.index("Overlap</th>") < html.index("Sharpness</th>")
@@ -297,12 +323,12 @@ def test_page_without_pictures_says_why(promoted: ReportContents, caplog: pytest
     html = render(promoted)
     assert "The images cannot be shown." in html
     assert "test_images.npy has SHA-256" in html
-    assert "no pictures" in caplog.text
+    assert "no predictions" in caplog.text
 
 
 def test_page_without_any_picture_wanted(promoted: ReportContents) -> None:
     assert "<img" not in render(
-        promoted, sample_images=0, predictions=0, near_duplicates=0, label_issues=0, worst_mistakes=0
+        promoted, sample_images=0, predictions=0, flips=0, near_duplicates=0, label_issues=0, worst_mistakes=0
     )
 
 
