@@ -51,17 +51,26 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Tick:
+    """A figure below the scale; a minor one gives way where there is little room."""
+
+    value: float
+    text: str
+    minor: bool
+
+
+@dataclass(frozen=True)
 class Axis:
     """The scale that the rows of a table share.
 
     Attributes:
-        ticks: Where a figure stands, with it.
+        ticks: Where a figure stands on it.
         margin: What is still accepted; None where there is no such line.
     """
 
     low: float
     high: float
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[Tick, ...]
     margin: float | None
 
     def place(self, value: float) -> float:
@@ -193,9 +202,10 @@ def _forest(
     places = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(scale * low, scale * high)
     # As many decimals as the steps have: "0.5", not "0.50".
     digits = max(len(f"{place:.6g}".partition(".")[2]) for place in places)
+    step = places[1] - places[0]
     ticks = tuple(
-        (float(place) / scale, words.signed(float(place), digits) if place else "0")
-        for place in places
+        Tick(place / scale, words.signed(place, digits) if place else "0", minor=round(place / step) % 2 == 1)
+        for place in places.tolist()
         if low <= place / scale <= high
     )
     return Forest({name: group for name, group in groups.items() if group}, Axis(low, high, ticks, margin), worse_is)

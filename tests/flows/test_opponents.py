@@ -18,6 +18,7 @@ from tasks.store import Store
 from tests.conftest import publish_noise
 from tests.flows.conftest import SMALL, retrain_in
 from tests.flows.test_starts import entry, model, published_champion
+from tests.unit.report.pages import sections, table
 from tests.unit.train.tiny import publish_splits
 
 OTHER_SEED = {**SMALL["train"], "seed": 2}
@@ -42,6 +43,14 @@ def test_the_champion_is_scored_in_the_run_and_where_it_cannot_be_it_stays(fille
     assert second.num_test_set_decisions == 3
     assert second.report is not None
     assert json.loads(Path(second.report).with_name("summary.json").read_text())["decision"]["policy"] == "refresh"
+    html = Path(second.report).read_text()
+    assert sections(html)[:3] == ["comparison", "flips", "classes"]
+    assert table(html, "evidence")[1][2:4] == [str(comparison.num_wins), str(comparison.num_losses)]
+    assert [row[0] for row in table(html, "promotions")[1:]] == ["1"]
+    # The first run, the one before, and this one; all on the same practice images.
+    assert [(row[2], row[6]) for row in table(html, "runs")[1:]] == [
+        *(("refused", "the same"), ("refused", "the same"), ("promoted", "the same"))
+    ]
 
     with machine.use(Machine(store=filled_store)):
         shutil.rmtree(store.current().fetch(store.current().find(entry.model_digest)))

@@ -10,8 +10,8 @@ from tests.unit.report.pages import render, sections, table
 
 def test_table_has_every_corruption_and_severity_and_the_champions_below(compared: ReportContents) -> None:
     rows = table(render(compared), "corruptions")
-    assert rows[0] == ["Corruption", "Severity 1", "2", "3", "Mean change"]
-    assert rows[1] == ["shot noise", *(f"{own} % {other} %" for own, other in PAIRS), "+10.0 points"]
+    assert rows[0] == ["Corruption", "Severity 1", "2", "3", "Change"]
+    assert rows[1] == ["shot noise", *(f"{own} % {other} %" for own, other in PAIRS), "+10.0"]
     assert [row[0] for row in rows[1:]] == ["shot noise", "blur", "Mean"]
     assert rows[3][1] == "70.0 % 60.0 %"
 
