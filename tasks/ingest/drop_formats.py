@@ -12,9 +12,10 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from cnn_model.decoding import SUFFIXES, decode
+from cnn_model.failures import BadDataError
 from tasks.errors import SourceError
 from tasks.ingest import classes, records
-from tasks.ingest.drop_images import MAX_FILE_BYTES, SUFFIXES, UnreadableImageError, decode
 from tasks.ingest.records import IMAGE_SIZE, NUM_CHANNELS, RECORD_BYTES
 from tasks.values.drops import Unreadable
 
@@ -152,11 +153,8 @@ def _read_rows(
 
 def _read_picture(contents: Contents, name: str, label: int, read_file: Read) -> None:
     try:
-        data = read_file(name)
-        if len(data) > MAX_FILE_BYTES:
-            raise UnreadableImageError(f"{len(data):,} bytes; expected at most {MAX_FILE_BYTES:,}")
-        image = decode(data)
-    except UnreadableImageError as error:
+        image = decode(read_file(name))
+    except BadDataError as error:
         contents.unreadable.append(Unreadable(name=name, reason=str(error)))
         return
     contents.add(name, image, label)

@@ -1,4 +1,4 @@
-"""One picture of a drop becomes 32 by 32 pixels of red, green and blue. The rules stand in docs/drops.md.
+"""One PNG or JPEG file becomes 32 by 32 pixels of red, green and blue. The rules stand in docs/drops.md.
 
 The bytes come from anyone, so only two formats are read, sizes are looked at before pixels are, and whatever goes
 wrong within Pillow is an unreadable picture and nothing worse.
@@ -8,10 +8,10 @@ import io
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tasks.ingest.records import IMAGE_SIZE
+from cnn_model.data import IMAGE_SHAPE, Images
+from cnn_model.failures import BadDataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".ppm")
 """Files that somebody takes for pictures. The content decides: those that are neither PNG nor JPEG are told of."""
@@ -31,11 +31,7 @@ _WITH_ALPHA = ("LA", "PA", "RGBA")
 _OPAQUE = ("1", "L", "P", "RGB")
 
 
-class UnreadableImageError(Exception):
-    """A file that gives no image; the message says why in a few words."""
-
-
-def decode(data: bytes) -> npt.NDArray[np.uint8]:
+def decode(data: bytes) -> Images:
     """The picture in a PNG or JPEG file.
 
     Turned as its EXIF orientation says; transparency is laid on white; grey values go into all three channels, those
@@ -46,8 +42,11 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
         ndarray of shape (32, 32, 3), dtype=uint8, range [0, 255].
 
     Raises:
-        UnreadableImageError: if it is damaged, too large, too small, animated, or in another format or colour space.
+        BadDataError: if it is damaged, too large, too small, animated, or in another format or colour space; the
+            message says which in a few words, to stand beside the file's name.
     """
+    if len(data) > MAX_FILE_BYTES:
+        raise BadDataError(f"{len(data):,} bytes; expected at most {MAX_FILE_BYTES:,}")
     try:
         # Pillow warns of what it can live with, such as odd metadata; what it cannot raises.
         with warnings.catch_warnings():
@@ -55,22 +54,22 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image)
                 return _square(_in_rgb(ImageOps.exif_transpose(image)))
-    except (UnreadableImageError, MemoryError):
+    except (BadDataError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("neither a PNG nor a JPEG file, or damaged at its beginning") from error
+        raise BadDataError("neither a PNG nor a JPEG file, or damaged at its beginning") from error
     except Exception as error:  # damaged files make Pillow raise nearly anything
-        raise UnreadableImageError(" ".join(f"damaged: {error or type(error).__name__}".split())) from error
+        raise BadDataError(" ".join(f"damaged: {error or type(error).__name__}".split())) from error
 
 
 def _check_size(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise UnreadableImageError(f"{width} by {height} pixels; expected at most {MAX_PIXELS:,} in all")
+        raise BadDataError(f"{width} by {height} pixels; expected at most {MAX_PIXELS:,} in all")
     if min(width, height) < MIN_SIDE:
-        raise UnreadableImageError(f"{width} by {height} pixels; expected at least {MIN_SIDE} a side")
+        raise BadDataError(f"{width} by {height} pixels; expected at least {MIN_SIDE} a side")
     if getattr(image, "n_frames", 1) > 1:
-        raise UnreadableImageError("animated; expected a single picture")
+        raise BadDataError("animated; expected a single picture")
 
 
 def _in_rgb(image: Image.Image) -> Image.Image:
@@ -81,15 +80,15 @@ def _in_rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     if image.mode not in _OPAQUE:
-        raise UnreadableImageError(f"colour space {image.mode}; expected RGB, grey or a palette")
+        raise BadDataError(f"colour space {image.mode}; expected RGB, grey or a palette")
     return image.convert("RGB")
 
 
-def _square(image: Image.Image) -> npt.NDArray[np.uint8]:
+def _square(image: Image.Image) -> Images:
     side = min(image.size)
-    if image.size != (IMAGE_SIZE, IMAGE_SIZE):
+    if image.size != IMAGE_SHAPE[:2]:
         left, top = (image.width - side) // 2, (image.height - side) // 2
         image = image.crop((left, top, left + side, top + side)).resize(
-            (IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS, reducing_gap=3.0
+            IMAGE_SHAPE[:2], Image.Resampling.LANCZOS, reducing_gap=3.0
         )
     return np.asarray(image)  # (32, 32, 3)
