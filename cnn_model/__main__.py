@@ -82,6 +82,16 @@ def _evaluate(options: argparse.Namespace, emit: Emit) -> None:
     emit({"event": "result", **result.model_dump(mode="json")})
 
 
+def _score(options: argparse.Namespace, emit: Emit) -> None:
+    from cnn_model import scoring
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    names = scoring.Request.__dataclass_fields__.keys() - {"model_file"}
+    request = scoring.Request(model_file=options.model, **{name: getattr(options, name) for name in names})
+    result = scoring.run(request, options.device, emit)
+    emit({"event": "result", **result.model_dump(mode="json")})
+
+
 def _devices(options: argparse.Namespace, emit: Emit) -> None:
     from cnn_model import devices
 
@@ -147,8 +157,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--batch-size", type=_positive, default=500, help="images scored at once")
     evaluate.add_argument("--class-names", type=_names, default=CLASS_NAMES, help="ten names, with commas between")
+    score = _verb(verbs, "score", _score, "score any number of images into Parquet files")
+    score.add_argument("--model", type=Path, required=True, help="model.keras as train wrote it")
+    score.add_argument("--images", type=Path, required=True, help="folder, archive or Parquet of PNG or JPEG images")
+    score.add_argument("--output", type=Path, required=True, help="folder for part-NNNNN.parquet")
+    score.add_argument("--images-per-part", type=_positive, default=5_000, help="rows of each part but the last")
+    score.add_argument("--batch-size", type=_positive, default=500, help="images scored at once")
+    score.add_argument("--class-names", type=_names, default=CLASS_NAMES, help="ten names, with commas between")
+    score.add_argument("--num-done-parts", type=int, default=0, help="parts of these images that are there and stay")
+    score.add_argument("--model-sha256", help="what the model must have; left out, any")
+    score.add_argument("--model-version", type=int, default=0, help="stands in each row")
+    score.add_argument("--key", default="", help="stands in each part's metadata: which scoring it belongs to")
+    score.add_argument("--sample", type=Path, help="folder that exists, for images kept for comparisons")
+    score.add_argument("--sample-size", type=int, default=0, help="how many of them")
     devices = _verb(verbs, "devices", _devices, "say which device would be used")
-    for verb in (train, evaluate, devices):
+    for verb in (train, evaluate, score, devices):
         verb.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
     for verb in (train, devices):
         verb.add_argument("--num-devices", type=_positive, default=1, help="devices that share a batch; 1 but with JAX")

@@ -42,6 +42,10 @@ def _line(event: Event) -> str | None:
             return _epoch_line(event)
         case "progress":
             return _progress_line(event)
+        case "device":
+            return f"on {event['device']}"
+        case "scored":
+            return f"  {event['images']:,} images, {event['images_per_second']:.0f} images/s"
         case "resumed":
             return f"goes on after epoch {event['epoch']} of {event['epochs']}"
         case "warning":

@@ -117,3 +117,17 @@ class EvaluationResult(_Value):
     per_class: tuple[ClassMetrics, ...]
     confusion_matrix: tuple[tuple[int, ...], ...]
     worst_confusions: tuple[Confusion, ...]
+
+
+class ScoringResult(_Value):
+    """How a scoring went; what it gave stands in its parts.
+
+    Attributes:
+        num_scored: Images in this process, those that cannot be read included.
+        seconds: From the first image to the last part; without the start of the process.
+        device: As people call it.
+    """
+
+    num_scored: int
+    seconds: float
+    device: str

@@ -1,18 +1,19 @@
-"""The command line of `python -m flows.retraining`, made from the configuration sections."""
+"""The command lines of the flows, made from the configuration sections."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, CliApp, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from tasks import machine
 from tasks.config import Sections
 from tasks.errors import ConfigurationError
 from tasks.machine import Backend, Device, Machine
+from tasks.score.config import ScoreConfig
 
 USAGE_EXIT_CODE = 2
 
@@ -23,13 +24,12 @@ def _not_empty(value: object) -> object:
     return value
 
 
-class Options(BaseSettings, Sections):
-    """Run the seven steps once: ingest, validate, preprocess, train, evaluate, register, report."""
+class MachineOptions(BaseSettings):
+    """What belongs to the machine; the same for each flow."""
 
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        cli_prog_name="python -m flows.retraining",
         cli_kebab_case=True,
         cli_implicit_flags=True,
         cli_hide_none_type=True,
@@ -37,26 +37,12 @@ class Options(BaseSettings, Sections):
         cli_exit_on_error=False,
     )
 
-    source: str = Field(
-        "auto",
-        description="Where the images come from: cifar10 (download), a path or file:// URL of the binary archive or of "
-        "a folder of .bin files, synthetic (practice images), or auto: CIFAR10_SOURCE, else what the store has, else "
-        "cifar10, else synthetic.",
-    )
     store: Annotated[Path | None, BeforeValidator(_not_empty)] = Field(
         None, description="Folder for data, models, reports and registry; else RETRAINING_STORE, else ./store."
     )
-    device: Device | None = Field(None, description="Device that trains; else RETRAINING_DEVICE, else auto.")
+    device: Device | None = Field(None, description="Device that computes; else RETRAINING_DEVICE, else auto.")
     backend: Backend | None = Field(
         None, description="Framework that Keras computes with; else RETRAINING_BACKEND, else tensorflow."
-    )
-    num_devices: int | None = Field(
-        None, ge=1, le=64, description="Devices that share each batch, 1 to 64; else RETRAINING_NUM_DEVICES, else 1."
-    )
-    force: bool = Field(
-        False,
-        description="Train, evaluate and register even if nothing changed; with the seed `date`, with the next one of "
-        "the day.",
     )
     debug: bool = Field(False, description="Show Prefect's log, and the traceback of a failure.")
 
@@ -74,24 +60,69 @@ class Options(BaseSettings, Sections):
 
     def machine(self, environ: Mapping[str, str]) -> Machine:
         """The machine's settings: an option, else its variable, else its default."""
-        names = ("store", "device", "backend", "num_devices")
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        given = {name: value for name in Machine.model_fields if (value := getattr(self, name, None)) is not None}
         return machine.from_environment(environ).model_copy(update=given)
+
+
+class Options(MachineOptions, Sections):
+    """Run the seven steps once: ingest, validate, preprocess, train, evaluate, register, report."""
+
+    model_config = SettingsConfigDict(cli_prog_name="python -m flows.retraining")
+
+    source: str = Field(
+        "auto",
+        description="Where the images come from: cifar10 (download), a path or file:// URL of the binary archive or of "
+        "a folder of .bin files, synthetic (practice images), or auto: CIFAR10_SOURCE, else what the store has, else "
+        "cifar10, else synthetic.",
+    )
+    num_devices: int | None = Field(
+        None, ge=1, le=64, description="Devices that share each batch, 1 to 64; else RETRAINING_NUM_DEVICES, else 1."
+    )
+    force: bool = Field(
+        False,
+        description="Train, evaluate and register even if nothing changed; with the seed `date`, with the next one of "
+        "the day.",
+    )
 
     def parameters(self) -> dict[str, Any]:
         """The flow's parameters."""
         return {"source": self.source, "force": self.force, **self.by_step()}
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """Read the command line.
+class ScoringOptions(MachineOptions):
+    """Score images with the champion, into Parquet files."""
+
+    model_config = SettingsConfigDict(cli_prog_name="python -m flows.scoring")
+
+    images: CliPositionalArg[str] = Field(
+        description="Path of a folder or an archive of PNG or JPEG files, or of Parquet files with a column of them."
+    )
+    output: Annotated[str | None, BeforeValidator(_not_empty)] = Field(
+        None, description="Folder for the Parquet files; else one in the store's prediction log."
+    )
+    model: str = Field("cifar10-cnn", description="The registered model's name.")
+    version: int | None = Field(
+        None, ge=1, description="A version that was promoted once, 1 or more; else the champion."
+    )
+    score: ScoreConfig = Field(ScoreConfig(), description="How the images are scored.")
+
+    def parameters(self) -> dict[str, Any]:
+        """The flow's parameters."""
+        return {name: getattr(self, name) for name in ("images", "output", "model", "version", "score")}
+
+
+Chosen = TypeVar("Chosen", bound=MachineOptions)
+
+
+def parse(arguments: Sequence[str], kind: type[Chosen]) -> Chosen:
+    """Read the command line of a flow.
 
     Raises:
         SystemExit: with 0 after `--help`.
         ConfigurationError: if an option or its value is wrong; one line that names it.
     """
     try:
-        return CliApp.run(Options, cli_args=list(arguments))
+        return CliApp.run(kind, cli_args=list(arguments))
     except SettingsError as error:
         text = str(error).removeprefix("error parsing CLI: ")
         raise ConfigurationError(f"{text}; --help lists the options") from error
@@ -99,9 +130,9 @@ def parse(arguments: Sequence[str]) -> Options:
         raise ConfigurationError(_explain(error)) from error
 
 
-def exit_with_usage_error(error: ConfigurationError) -> NoReturn:
+def exit_with_usage_error(error: ConfigurationError, kind: type[MachineOptions]) -> NoReturn:
     """Say in one line what is wrong, and leave with exit code 2."""
-    sys.stderr.write(f"python -m flows.retraining: {' '.join(str(error).split())}\n")
+    sys.stderr.write(f"{kind.model_config['cli_prog_name']}: {' '.join(str(error).split())}\n")
     raise SystemExit(USAGE_EXIT_CODE)
 
 

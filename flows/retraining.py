@@ -6,18 +6,16 @@ Importing this module loads neither TensorFlow nor Great Expectations nor MLflow
 """
 
 import os
-import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from prefect import flow, runtime
 
-from flows import embedded, intake, observer, opponents, options, starts
-from flows.execution import StepFailedError, one_line
-from flows.logs import logs_sent_to_dashboard, show_logs_of_steps
+from flows import command_line, intake, opponents, options, starts
+from flows.logs import logs_sent_to_dashboard
+from flows.options import Options
 from flows.run import Run
 from flows.terminal import Terminal
 from tasks import machine, store
@@ -135,29 +133,19 @@ def retrain(
 def main(arguments: Sequence[str]) -> int:
     """Run the flow from the command line; the exit code."""
     try:
-        chosen = options.parse(arguments)
+        chosen = options.parse(arguments, Options)
         settings = chosen.machine(os.environ)
         sources.check(chosen.source, os.environ)
         intake.check(chosen.ingest)
     except ConfigurationError as error:
-        options.exit_with_usage_error(error)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: with the trainer and the server
-    with Terminal() as terminal, machine.use(settings), observer.observe_with(terminal):
-        if not chosen.debug:
-            show_logs_of_steps(terminal)
-        try:
-            with embedded.server_where_none_is(store.current(), waiting=terminal.say):
-                summary: Summary = retrain(**chosen.parameters())
-        except Exception as error:  # whatever it is, a person gets one line
-            if chosen.debug:
-                traceback.print_exception(error)
-            terminal.failed(one_line(error), error.summary if isinstance(error, StepFailedError) else None)
-            return 1
-        except KeyboardInterrupt:
-            terminal.failed("Interrupted. Finished steps are kept: the next run takes them from the cache.")
-            return 130
-        terminal.closing(summary)
-        return 0
+        options.exit_with_usage_error(error, Options)
+
+    def run() -> Summary:
+        summary: Summary = retrain(**chosen.parameters())
+        return summary
+
+    kept = "Finished steps are kept: the next run takes them from the cache."
+    return command_line.run(run, Terminal.closing, settings, debug=chosen.debug, kept=kept)
 
 
 def _scheduled() -> datetime:

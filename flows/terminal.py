@@ -184,4 +184,6 @@ def _amount(progress: StepProgress) -> str:
     if progress.unit == "epochs":
         # The one at work, counted from 1.
         return f"epoch {min(int(progress.done) + 1, int(progress.total))} of {int(progress.total)}"
-    return f"{int(progress.done)} of {int(progress.total)} {progress.unit}"
+    if not progress.total:
+        return f"{int(progress.done):,} {progress.unit}"
+    return f"{int(progress.done):,} of {int(progress.total):,} {progress.unit}"

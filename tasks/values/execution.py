@@ -6,11 +6,22 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 StepName = Literal[
-    "ingest", "validate", "preprocess", "train", "warm start", "evaluate", "champion", "anchor", "register", "report"
+    "ingest",
+    "validate",
+    "preprocess",
+    "train",
+    "warm start",
+    "evaluate",
+    "champion",
+    "anchor",
+    "register",
+    "report",
+    "score",
+    "drift",
 ]
 STEP_NAMES: tuple[StepName, ...] = ("ingest", "validate", "preprocess", "train", "evaluate", "register", "report")
 """The steps of every run. Beside them stand the warm start, where a run asks for one, and the scoring of champions,
-where there are such; their failure stops no run."""
+where there are such; their failure stops no run. Score and drift are steps of a scoring, which has a report as well."""
 
 StepOutcome = Literal["ran", "cached", "failed", "not_run"]
 

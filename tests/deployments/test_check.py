@@ -26,6 +26,7 @@ def test_the_files_as_they_are_have_none() -> None:
         ("train:", "trian:", "retrain-weekly: parameters: .*trian"),
         ("source: cifar10", "source: auto", "source must be named"),
         ("seed: date", "seed: today", r"train\.seed"),
+        ("images: /srv/images", "imgs: /srv/images", r"score-daily: parameters: .*imgs"),
         ("schedules:", "shedules:", r"deployments\.0\.shedules: Extra inputs"),
         ("concurrency_limit:", "concurency_limit:", "concurency_limit"),
         ("0 3 * * 1", "0 25 * * 1", "schedule weekly: cron"),

@@ -12,7 +12,7 @@ from tasks.machine import Machine, from_environment
 
 def test_every_option_reaches_its_section() -> None:
     line = "--source synthetic --train.epochs 3 --train.seed date --ingest.allow-unofficial --ingest.urls https://a "
-    options = parse([*line.split(), "--ingest.urls", "https://b", "--validate.max-class-imbalance", "0.1"])
+    options = parse([*line.split(), "--ingest.urls", "https://b", "--validate.max-class-imbalance", "0.1"], Options)
     parameters = options.parameters()
     assert parameters["source"] == "synthetic"
     assert (parameters["train"].epochs, parameters["train"].seed) == (3, "date")
@@ -36,16 +36,16 @@ def test_every_option_reaches_its_section() -> None:
 )
 def test_a_mistake_is_one_line_that_names_the_option(arguments: list[str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as caught:
-        parse(arguments)
+        parse(arguments, Options)
     assert "\n" not in str(caught.value)
 
 
 def test_stray_variables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SOURCE", "STORE", "DEVICE", "BACKEND", "DEBUG", "TRAIN", "TRAIN__EPOCHS", "INGEST"):
         monkeypatch.setenv(name, "7")
-    assert parse([]) == Options.model_construct(**Options.model_validate({}).__dict__)
-    assert parse([]).source == "auto"
-    assert parse([]).store is None
+    assert parse([], Options) == Options.model_construct(**Options.model_validate({}).__dict__)
+    assert parse([], Options).source == "auto"
+    assert parse([], Options).store is None
 
 
 def test_an_option_goes_before_its_variable_and_that_before_the_default() -> None:
@@ -55,11 +55,11 @@ def test_an_option_goes_before_its_variable_and_that_before_the_default() -> Non
         "RETRAINING_BACKEND": "jax",
         "MLFLOW_TRACKING_URI": "http://m",
     }
-    assert parse([]).machine({}) == Machine()
-    assert parse([]).machine(environ) == Machine(
+    assert parse([], Options).machine({}) == Machine()
+    assert parse([], Options).machine(environ) == Machine(
         store=Path("/from/variable"), device="cpu", backend="jax", tracking_uri="http://m"
     )
-    options = parse(["--store", "/from/option", "--device", "auto", "--backend", "tensorflow"])
+    options = parse(["--store", "/from/option", "--device", "auto", "--backend", "tensorflow"], Options)
     assert options.machine(environ) == Machine(
         store=Path("/from/option"), device="auto", backend="tensorflow", tracking_uri="http://m"
     )
@@ -88,7 +88,7 @@ def fields() -> list[tuple[str, str, BaseModel]]:
 
 def test_help_describes_every_option_with_its_bounds(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parse(["--help"])
+        parse(["--help"], Options)
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for option, name, section in fields():

@@ -1,0 +1,75 @@
+"""Which model scores: the champion of the ledger, or another version that the ledger names."""
+
+import re
+
+from cnn_model.class_names import CLASS_NAMES
+from tasks import store
+from tasks.errors import ConfigurationError, RegistryError
+from tasks.ledger import Ledger, LedgerEntry
+from tasks.values.scoring import ScoredModel
+
+LEDGER = "ledger"
+
+
+def check_name(model: str) -> None:
+    """See that a model's name is one.
+
+    Raises:
+        ConfigurationError: if it is not.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", model):
+        raise ConfigurationError(f"The model is {model!r}; expected a registered name such as cifar10-cnn. Name one.")
+
+
+def find(model: str, version: int | None) -> tuple[LedgerEntry, bool]:
+    """The promotion of a version, and whether it is champion now.
+
+    Args:
+        model: The registered model's name.
+        version: Its version; None for the champion.
+
+    Raises:
+        ConfigurationError: if the model's name is none.
+        RegistryError: if there is no champion yet, the ledger does not name the version, or is damaged.
+    """
+    check_name(model)
+    ledgers = store.current().folder(LEDGER)
+    # Asked before: opening a ledger makes its folder, and a mistyped name would leave one.
+    entries = Ledger(ledgers / model).entries() if (ledgers / model).is_dir() else []
+    if not entries:
+        others = sorted(path.name for path in ledgers.iterdir() if any(path.glob("*.json")))
+        raise RegistryError(
+            f"{model} has no champion yet; expected a promoted model. "
+            + (
+                f"Promoted were {', '.join(others)}: name one with --model."
+                if others
+                else "Run flows.retraining first."
+            )
+        )
+    champion = entries[-1]
+    if version is None or version == champion.version:
+        return champion, True
+    found = next((entry for entry in reversed(entries) if entry.version == version), None)
+    if found is None:
+        known = ", ".join(str(number) for number in sorted({entry.version for entry in entries}))
+        raise RegistryError(
+            f"The ledger of {model} does not name version {version}; it names {known}. Only what was promoted once is "
+            "scored with: name one of these."
+        )
+    return found, False
+
+
+def described(entry: LedgerEntry, is_champion: bool) -> ScoredModel:
+    """The model of a promotion, as a scoring names it."""
+    return ScoredModel(
+        name=entry.model_name,
+        version=entry.version,
+        champion=is_champion,
+        artifact_digest=entry.model_digest,
+        sha256=entry.model_sha256,
+    )
+
+
+def class_names(entry: LedgerEntry) -> tuple[str, ...]:
+    """What the model tells apart; entries of before it was recorded are of CIFAR-10's classes."""
+    return tuple(entry.dataset["class_names"]) if entry.dataset is not None else CLASS_NAMES
