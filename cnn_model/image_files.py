@@ -265,7 +265,9 @@ def _num_entries(place: Path) -> int | None:
 
 def _counts(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") and part != "." for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not any(
+        part.startswith(".") and part not in (".", "..") for part in path.parts
+    )
 
 
 def _given(data: bytes) -> bytes:
