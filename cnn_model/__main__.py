@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from cnn_model import events
 from cnn_model.class_names import CLASS_NAMES
-from cnn_model.failures import BadRequestError, kind_of
+from cnn_model.failures import BadRequestError, UsageError, kind_of
 from cnn_model.recipe import Recipe
 from cnn_model.recipes import catalogue
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        The exit code: 0 if it did its job, 1 with an error event if not.
+        The exit code: 0 if it did its job, 1 with an error event if not, 2 where it was asked wrongly.
     """
     # Before a framework is loaded; whoever set it may have had a reason.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.events:
         events.end_with_parent()
     try:
-        options.verb(options, emit)
+        return options.verb(options, emit) or 0
     except Exception as error:
         kind = kind_of(error)
         if kind is None:
@@ -42,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             emit({"event": "error", "kind": "unexpected", "message": f"{type(error).__name__}: {text}"})
             return 1
         emit({"event": "error", "kind": kind, "message": str(error) or type(error).__name__})
-        return 1
-    return 0
+        return 2 if isinstance(error, UsageError) else 1
 
 
 def _train(options: argparse.Namespace, emit: Emit) -> None:
@@ -90,6 +89,25 @@ def _score(options: argparse.Namespace, emit: Emit) -> None:
     request = scoring.Request(model_file=options.model, **{name: getattr(options, name) for name in names})
     result = scoring.run(request, options.device, emit)
     emit({"event": "result", **result.model_dump(mode="json")})
+
+
+def _export(options: argparse.Namespace, emit: Emit) -> None:
+    from cnn_model import exports
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    emit({"event": "result", **exports.run(options.model, options.golden, options.output).model_dump(mode="json")})
+
+
+def _verify(options: argparse.Namespace, emit: Emit) -> int:
+    from cnn_model import bundle_commands
+
+    return bundle_commands.verify(options.bundle, options.digest, options.device, as_json=options.json)
+
+
+def _predict(options: argparse.Namespace, emit: Emit) -> int:
+    from cnn_model import bundle_commands
+
+    return bundle_commands.predict(options.bundle, options.images, options.digest, options.device, as_json=options.json)
 
 
 def _devices(options: argparse.Namespace, emit: Emit) -> None:
@@ -170,6 +188,20 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--key", default="", help="stands in each part's metadata: which scoring it belongs to")
     score.add_argument("--sample", type=Path, help="folder that exists, for images kept for comparisons")
     score.add_argument("--sample-size", type=int, default=0, help="how many of them")
+    export = _verb(verbs, "export", _export, "write a model as SavedModel and ONNX, each checked")
+    export.add_argument("--model", type=Path, required=True, help="model.keras as train wrote it")
+    export.add_argument(
+        "--golden", type=Path, required=True, help=".npy of the uint8 images that exports are checked on"
+    )
+    export.add_argument("--output", type=Path, required=True, help="folder for saved_model, model.onnx, probabilities")
+    verify = _bundle_verb(verbs, "verify", _verify, "see that a bundle is whole and its model works on this host")
+    predict = _bundle_verb(verbs, "predict", _predict, "predict image files with a bundle")
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG or JPEG file, or a folder of them")
+    for verb in (verify, predict):
+        verb.add_argument("--digest", help="what the bundle's digest must be, from whoever made it")
+        verb.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+        # Where golden probabilities were computed; a GPU may multiply in fewer digits.
+        verb.add_argument("--device", choices=("auto", "cpu", "gpu"), default="cpu", help="where to compute")
     devices = _verb(verbs, "devices", _devices, "say which device would be used")
     for verb in (train, evaluate, score, devices):
         verb.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
@@ -183,6 +215,13 @@ def _verb(verbs: Any, name: str, function: Callable[[argparse.Namespace, Emit], 
     verb = verbs.add_parser(name, help=text, description=text)
     verb.add_argument("--events", action="store_true", help="write JSON lines; end when standard input closes")
     verb.set_defaults(verb=function)
+    return verb
+
+
+def _bundle_verb(verbs: Any, name: str, function: Callable[[argparse.Namespace, Emit], int], text: str) -> Any:
+    verb = verbs.add_parser(name, help=text, description=text)
+    verb.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle, or its .tar.gz")
+    verb.set_defaults(verb=function, events=False)
     return verb
 
 

@@ -20,6 +20,22 @@ class BadDataError(ModelFailure):
     kind = "bad_data"
 
 
+class MismatchError(ModelFailure):
+    """Probabilities that are not those that were expected of the model."""
+
+    kind = "mismatch"
+
+
+class BundleError(ModelFailure):
+    """A bundle that is damaged, altered, incomplete or another one than was asked for."""
+
+    kind = "bad_bundle"
+
+
+class UsageError(ModelFailure):
+    """A command line that cannot be right; found once its files were looked at."""
+
+
 class NoDeviceError(ModelFailure):
     """The wanted device is not there."""
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from prefect import flow, runtime
 
-from flows import command_line, intake, opponents, options, starts
+from flows import command_line, handoff, intake, opponents, options, starts
 from flows.logs import logs_sent_to_dashboard
 from flows.options import Options
 from flows.run import Run
@@ -75,7 +75,7 @@ def retrain(
         report: What the report shows.
 
     Raises:
-        StepFailedError: if a step failed; the report says where and why.
+        StepFailedError: if a step failed; the report says where and why. What was registered and promoted before stays.
         ConfigurationError: if a deployment asks for the source `auto`.
         StoreError: if the store cannot be written.
     """
@@ -116,7 +116,7 @@ def retrain(
                 evaluate_step, model, splits, validation.near_duplicates, dataset.extra_test, evaluate
             )
             run.opponents = opponents.score(steps, splits, model, evaluate, register)
-            steps.run(
+            registration = steps.run(
                 register_step,
                 trainable,
                 splits,
@@ -127,6 +127,7 @@ def retrain(
                 run.info,
                 register,
             )
+            handoff.bundle(steps, trainable, splits, model, evaluation, registration)
         return run.summary
 
 

@@ -206,6 +206,7 @@ class Run:
             opponents=self.opponents,
             registration=values.get("register"),
             history=self._history,
+            bundle=values.get("bundle"),
             failed_checks=cause.checks if isinstance(cause, DataValidationError) else (),
             versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         )

@@ -122,6 +122,8 @@ class Terminal:
         self.say(f"Verdict  {summary.verdict}", style="bold")
         if summary.training is not None:
             self.say(f"         {summary.training.sentence}")
+        if summary.bundle is not None:
+            self.say(f"Bundle   {summary.bundle.archive}")
         steps = " · ".join(f"{name} {step.seconds:.1f}" for name, step in summary.steps.items() if step.seconds)
         self.say(f"Seconds  {steps}")
         if summary.report is not None:

@@ -66,15 +66,17 @@ def run(
     timeout_seconds: float,
     stall_seconds: float | None = None,
     on_event: Callable[[Event], None] | None = None,
+    backend: machine.Backend | None = None,
 ) -> Event:
     """Run one verb of `cnn_model` to its end.
 
     Args:
-        verb: `train`, `evaluate` or `devices`.
+        verb: `train`, `evaluate`, `export` or `devices`.
         arguments: Its command line.
         timeout_seconds: Wall-clock limit; at it the whole process group is ended.
         stall_seconds: Limit of the time without an event; at it likewise. None for verbs that tell of no progress.
         on_event: Called with each event before the result, in this thread.
+        backend: What Keras computes with; None for the machine's.
 
     Returns:
         What the result event holds.
@@ -91,7 +93,7 @@ def run(
     command = [sys.executable, "-m", "cnn_model", verb, *arguments, "--events"]
     kills_before = _out_of_memory_kills()
     limits = _Limits(timeout_seconds, stall_seconds)
-    with _started(command) as process, _ended_at(limits, process):
+    with _started(command, backend) as process, _ended_at(limits, process):
         stderr_lines: deque[str] = deque(maxlen=200)
         reader = threading.Thread(target=_collect, args=(process, stderr_lines), daemon=True)
         reader.start()
@@ -104,7 +106,7 @@ def run(
     raise _failure(verb, process.returncode, final, stderr_lines, _out_of_memory_kills() > kills_before)
 
 
-def _started(command: Sequence[str]) -> "subprocess.Popen[str]":
+def _started(command: Sequence[str], backend: machine.Backend | None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command,
         # Never written to: its end tells the child that this process is gone.
@@ -114,7 +116,7 @@ def _started(command: Sequence[str]) -> "subprocess.Popen[str]":
         text=True,
         start_new_session=True,
         cwd=ROOT,
-        env=_environment(),
+        env=_environment(backend),
     )
 
 
@@ -194,9 +196,9 @@ def _ended_at(limits: _Limits, process: "subprocess.Popen[str]") -> Iterator[Non
         _end(process)
 
 
-def _environment() -> dict[str, str]:
-    settings = machine.current() or machine.Machine()
-    return {**os.environ, "KERAS_BACKEND": settings.backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
+def _environment(backend: machine.Backend | None) -> dict[str, str]:
+    backend = backend or (machine.current() or machine.Machine()).backend
+    return {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
 
 
 def _follow(

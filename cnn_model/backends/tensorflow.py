@@ -1,6 +1,7 @@
 """Training steps and inference compiled with TensorFlow, and its devices."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -103,5 +104,16 @@ def compile_inference(model: keras.Model) -> Callable[[npt.NDArray[np.uint8]], n
 
     def infer(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return np.asarray(run(tf.constant(images)), np.float32)
+
+    return infer
+
+
+def load_saved_model(folder: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+    """An exported SavedModel as a function of a batch of images."""
+    loaded = tf.saved_model.load(str(folder))
+
+    def infer(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        # By way of the model: its signature alone does not keep the weights alive.
+        return np.asarray(loaded.signatures["serving_default"](images=tf.constant(images))["probabilities"], np.float32)
 
     return infer

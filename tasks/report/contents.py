@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.values.bundle import WrittenBundle
 from tasks.values.dataset import RawDataset
 from tasks.values.drops import Drop, DropOutcomes
 from tasks.values.evaluation import Evaluation
@@ -55,6 +56,7 @@ class ReportContents(BaseModel):
     robustness: Robustness | None = None
     registration: Registration | None = None
     history: ModelHistory | None = None
+    bundle: WrittenBundle | None = None
     failed_checks: tuple[Check, ...] = ()
     versions: dict[str, str]
 
@@ -96,7 +98,7 @@ class ReportContents(BaseModel):
 
     @property
     def all_steps(self) -> tuple[StepRecord, ...]:
-        """All seven, in their order, and the warm start if there was one; what nobody recorded was not run."""
+        """All seven, in their order, and what stands beside them in this run; what nobody recorded was not run."""
         return in_order(self.steps)
 
     @property

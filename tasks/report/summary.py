@@ -144,6 +144,16 @@ class TrainingSummary(_Value):
     sentence: str = Field(description="The training, and what led to it, in words.")
 
 
+class BundleSummary(_Value):
+    """What whoever serves the model is given."""
+
+    folder: str = Field(description="Its path.")
+    archive: str = Field(description="Path of the same as .tar.gz.")
+    digest: str = Field(
+        pattern="^[0-9a-f]{64}$", description="SHA-256 of its manifest; `python -m cnn_model verify` asks for it."
+    )
+
+
 class Summary(_Value):
     """One run. A field is null where the run failed before it had it."""
 
@@ -166,8 +176,8 @@ class Summary(_Value):
     seed: int | None = Field(description="Of the training.")
     code_version: str
     steps: dict[StepName, StepSummary] = Field(
-        description="All seven, by name; the warm start where a second training was tried, and the champions that "
-        "were scored."
+        description="All seven, by name; the warm start where a second training was tried, the champions that "
+        "were scored, and export and bundle where the model was handed over in this run."
     )
     training: TrainingSummary | None
     starts: tuple[StartSummary, ...] = Field(
@@ -184,6 +194,9 @@ class Summary(_Value):
     )
     num_test_set_decisions: int | None = Field(
         description="How often these test images were used for a decision, this run's included."
+    )
+    bundle: BundleSummary | None = Field(
+        description="Of the model version; null where the run failed before it was written."
     )
     report: str | None = Field(description="Path of the report; null where it could not be written.")
 
@@ -222,6 +235,7 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
         champion_version=registration.champion_version if registration is not None else None,
         decision=registration.decision if registration is not None else None,
         num_test_set_decisions=registration.num_decisions if registration is not None else None,
+        bundle=BundleSummary(**contents.bundle.model_dump()) if contents.bundle is not None else None,
         report=report,
     )
 

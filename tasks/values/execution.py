@@ -15,13 +15,17 @@ StepName = Literal[
     "champion",
     "anchor",
     "register",
+    "export",
+    "bundle",
     "report",
     "score",
     "drift",
 ]
 STEP_NAMES: tuple[StepName, ...] = ("ingest", "validate", "preprocess", "train", "evaluate", "register", "report")
 """The steps of every run. Beside them stand the warm start, where a run asks for one, and the scoring of champions,
-where there are such; their failure stops no run. Score and drift are steps of a scoring, which has a report as well."""
+where there are such; their failure stops no run. After register, export and bundle hand the model over, where that is
+not done yet; if they fail the run fails, and what was registered and promoted stays so. Score and drift are steps of a
+scoring, which has a report as well."""
 
 StepOutcome = Literal["ran", "cached", "failed", "not_run"]
 

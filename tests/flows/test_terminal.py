@@ -89,6 +89,7 @@ def closing_lines(num_test_images_in_train: int, extra_test_images: int = 0) -> 
         champion_version=None,
         decision=None,
         num_test_set_decisions=None,
+        bundle=None,
         report=None,
     )
     file = io.StringIO()
