@@ -110,6 +110,22 @@ def _predict(options: argparse.Namespace, emit: Emit) -> int:
     return bundle_commands.predict(options.bundle, options.images, options.digest, options.device, as_json=options.json)
 
 
+def _robustness(options: argparse.Namespace, emit: Emit) -> None:
+    from cnn_model import robustness
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    result = robustness.run(
+        options.model,
+        options.images,
+        options.labels,
+        options.output,
+        options.num_images,
+        options.batch_size,
+        options.device,
+    )
+    emit({"event": "result", **result.model_dump(mode="json")})
+
+
 def _devices(options: argparse.Namespace, emit: Emit) -> None:
     from cnn_model import devices
 
@@ -166,14 +182,9 @@ def _parser() -> argparse.ArgumentParser:
         "--start", type=Path, help="model.keras whose weights are the start; left out, fresh ones of the seed"
     )
     evaluate = _verb(verbs, "evaluate", _evaluate, "score a model on images")
-    evaluate.add_argument("--model", type=Path, required=True, help="model.keras as train wrote it")
-    evaluate.add_argument("--images", type=Path, required=True, help=".npy of uint8 images")
-    evaluate.add_argument("--labels", type=Path, required=True, help=".npy of their labels")
-    evaluate.add_argument("--output", type=Path, required=True, help="folder for probabilities and evaluation.json")
     evaluate.add_argument(
         "--also", type=_named, action="append", default=[], help="NAME=FILE, for NAME_probabilities.npy; repeatable"
     )
-    evaluate.add_argument("--batch-size", type=_positive, default=500, help="images scored at once")
     evaluate.add_argument("--class-names", type=_names, default=CLASS_NAMES, help="ten names, with commas between")
     score = _verb(verbs, "score", _score, "score any number of images into Parquet files")
     score.add_argument("--model", type=Path, required=True, help="model.keras as train wrote it")
@@ -202,8 +213,21 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--json", action="store_true", help="one JSON object instead of lines")
         # Where golden probabilities were computed; a GPU may multiply in fewer digits.
         verb.add_argument("--device", choices=("auto", "cpu", "gpu"), default="cpu", help="where to compute")
+    robustness = _verb(
+        verbs, "robustness", _robustness, "score a model's network on corrupted images, one view of each"
+    )
+    robustness.add_argument("--num-images", type=_positive, default=2000, help="size of the class-balanced sample")
+    for verb, files in (
+        (evaluate, "probabilities and evaluation.json"),
+        (robustness, "correct.npy and figures"),
+    ):
+        verb.add_argument("--model", type=Path, required=True, help="model.keras as train wrote it")
+        verb.add_argument("--images", type=Path, required=True, help=".npy of uint8 images")
+        verb.add_argument("--labels", type=Path, required=True, help=".npy of their labels")
+        verb.add_argument("--output", type=Path, required=True, help=f"folder for {files}")
+        verb.add_argument("--batch-size", type=_positive, default=500, help="images scored at once")
     devices = _verb(verbs, "devices", _devices, "say which device would be used")
-    for verb in (train, evaluate, score, devices):
+    for verb in (train, evaluate, robustness, score, devices):
         verb.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
     for verb in (train, devices):
         verb.add_argument("--num-devices", type=_positive, default=1, help="devices that share a batch; 1 but with JAX")

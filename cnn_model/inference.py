@@ -7,6 +7,7 @@ needs no code of this project.
 import json
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,17 @@ def assemble(network: keras.Model, recipe: Recipe, temperature: float) -> keras.
 
 
 def network_of(final: keras.Model) -> keras.Model:
-    """The trained network within a final model."""
+    """The trained network within a final model: one view of each image in, logits or probabilities out.
+
+    Raises:
+        BadRequestError: if the model has none.
+    """
+    if NETWORK not in (layer.name for layer in final.layers):
+        names = ", ".join(layer.name for layer in final.layers)
+        raise BadRequestError(
+            f"the model has the layers {names}; expected one that is called {NETWORK!r}; name the model.keras that "
+            "training wrote"
+        )
     return final.get_layer(NETWORK)
 
 
@@ -69,11 +80,25 @@ def predict(model: keras.Model, images: Images, batch_size: int = BATCH_SIZE) ->
         images: ndarray of shape (num_images, 32, 32, 3), dtype=uint8.
         batch_size: Images at once.
     """
-    if len(images) == 0:
-        return np.zeros((0, model.output_shape[-1]), np.float32)
+    return predictor(model, batch_size)(images)
+
+
+def predictor(model: keras.Model, batch_size: int = BATCH_SIZE) -> Callable[[Images], npt.NDArray[np.float32]]:
+    """The same as a function of the images, compiled once for many calls.
+
+    Args:
+        model: Takes uint8 images.
+        batch_size: Images at once.
+    """
     infer = backends.current().compile_inference(model)
-    starts = range(0, len(images), batch_size)
-    return np.concatenate([infer(np.asarray(images[start : start + batch_size])) for start in starts])
+
+    def given(images: Images) -> npt.NDArray[np.float32]:
+        if len(images) == 0:
+            return np.zeros((0, model.output_shape[-1]), np.float32)
+        starts = range(0, len(images), batch_size)
+        return np.concatenate([infer(np.asarray(images[start : start + batch_size])) for start in starts])
+
+    return given
 
 
 def without_times(model_file: Path) -> None:

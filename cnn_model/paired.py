@@ -215,8 +215,52 @@ def bootstrap(
     Returns:
         By name: "accuracy", "log_loss", "brier_score", "calibration_error".
     """
-    num_images = len(challenger.correct)
-    columns = np.concatenate([_columns(challenger), _columns(champion)], axis=1).astype(np.float32)
+    columns = np.concatenate([_columns(challenger), _columns(champion)], axis=1)
+    means = _resampled_means(columns, num_resamples, seed)
+    first, second = (_figures(part) for part in np.split(means, 2, axis=1))
+    return {
+        name: PairedIntervals(_interval(first[name]), _interval(second[name]), _interval(first[name] - second[name]))
+        for name in first
+    }
+
+
+def compare_means(challenger: Floats, champion: Floats, num_resamples: int, seed: int = 0) -> PairedIntervals:
+    """The means of two models' values on the same images, and of their difference, each with its interval.
+
+    Args:
+        challenger: One value an image, ndarray of shape (num_images,).
+        champion: Likewise.
+        num_resamples: At least 2.
+        seed: Of the resampling.
+    """
+    first, second = _resampled_means(np.column_stack([challenger, champion]), num_resamples, seed).T
+    return PairedIntervals(_interval(first), _interval(second), _interval(first - second))
+
+
+def mean_interval(values: Floats, num_resamples: int, seed: int = 0) -> Interval:
+    """The mean of one value an image, with its bootstrap interval over the images.
+
+    Args:
+        values: ndarray of shape (num_images,).
+        num_resamples: At least 2.
+        seed: Of the resampling.
+    """
+    return _interval(_resampled_means(values[:, None], num_resamples, seed)[:, 0])
+
+
+def _resampled_means(columns: Floats, num_resamples: int, seed: int) -> Floats:
+    """The means of all columns over the images, and below them those over each resample of the images.
+
+    Args:
+        columns: ndarray of shape (num_images, num_columns).
+        num_resamples: How many.
+        seed: Of the resampling.
+
+    Returns:
+        ndarray of shape (1 + num_resamples, num_columns).
+    """
+    num_images = len(columns)
+    columns = columns.astype(np.float32)
     rng = np.random.default_rng(seed)
     means = [columns.mean(axis=0, dtype=np.float64)[None]]
     for start in range(0, num_resamples, CHUNK):
@@ -225,11 +269,7 @@ def bootstrap(
         drawn += num_images * np.arange(size)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=size * num_images).reshape(size, num_images)
         means.append((weights.astype(np.float32) @ columns).astype(np.float64) / num_images)
-    first, second = (_figures(part) for part in np.split(np.concatenate(means), 2, axis=1))
-    return {
-        name: PairedIntervals(_interval(first[name]), _interval(second[name]), _interval(first[name] - second[name]))
-        for name in first
-    }
+    return np.concatenate(means)
 
 
 def _columns(figures: ImageFigures) -> Floats:

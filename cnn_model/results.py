@@ -131,3 +131,31 @@ class ScoringResult(_Value):
     num_scored: int
     seconds: float
     device: str
+
+
+class CorruptionScore(_Value):
+    """Accuracy under one corruption at one severity.
+
+    Attributes:
+        severity: 1, the mildest, to 3.
+    """
+
+    corruption: str
+    severity: int = Field(ge=1, le=3)
+    accuracy: float = Field(ge=0, le=1)
+
+
+class RobustnessResult(_Value):
+    """One model's network on one sample of images, corrupted in all ways; one view of each image.
+
+    Attributes:
+        num_images: In the sample.
+        clean_accuracy: On the sample as it is.
+        mean_accuracy: Over all corruptions and severities; bootstrap interval over the images.
+        scores: By corruption, then by severity.
+    """
+
+    num_images: int = Field(ge=1)
+    clean_accuracy: float = Field(ge=0, le=1)
+    mean_accuracy: Interval
+    scores: tuple[CorruptionScore, ...]

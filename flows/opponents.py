@@ -50,13 +50,15 @@ def score(steps: Steps, splits: Splits, model: TrainedModel, config: EvaluateCon
 
 
 def _score(steps: Steps, name: StepName, entry: LedgerEntry, splits: Splits, config: EvaluateConfig) -> ScoredChampion:
-    predictions, problem = None, ""
+    artifact, predictions, problem = None, None, ""
     try:
         artifact = steps.attempt(name, _find, entry, splits)
         predictions = steps.run(SCORING[name], artifact, splits.test_digest, splits, config)
     except StepFailedError as error:
         problem = one_line(error.cause)
-    return ScoredChampion(entry=entry.number, version=entry.version, predictions=predictions, problem=problem)
+    return ScoredChampion(
+        entry=entry.number, version=entry.version, model=artifact, predictions=predictions, problem=problem
+    )
 
 
 def _find(entry: LedgerEntry, splits: Splits) -> Reference:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from prefect import flow, runtime
 
-from flows import command_line, handoff, intake, opponents, options, starts
+from flows import command_line, handoff, intake, opponents, options, robustness, starts
 from flows.logs import logs_sent_to_dashboard
 from flows.options import Options
 from flows.run import Run
@@ -115,7 +115,9 @@ def retrain(
             evaluation = steps.run(
                 evaluate_step, model, splits, validation.near_duplicates, dataset.extra_test, evaluate
             )
+            corrupted = robustness.score(steps, splits, model, evaluate)
             run.opponents = opponents.score(steps, splits, model, evaluate, register)
+            corrupted = robustness.score_beside(steps, splits, corrupted, run.opponents, evaluate)
             registration = steps.run(
                 register_step,
                 trainable,
@@ -124,6 +126,7 @@ def retrain(
                 evaluation,
                 validation.near_duplicates,
                 run.opponents,
+                corrupted,
                 run.info,
                 register,
             )

@@ -41,7 +41,7 @@ from tasks.values.validation import DataValidationError, Validation
 
 logger = logging.getLogger(__name__)
 
-FORCED: tuple[StepName, ...] = ("train", "warm start", "evaluate")
+FORCED: tuple[StepName, ...] = ("train", "warm start", "evaluate", "corruptions")
 """What a forced run does anew. The steps before give the same data, and those after never come from the cache."""
 
 LIBRARIES = ("prefect", "great-expectations", "pandas", "scikit-learn", "mlflow-skinny", "matplotlib")
@@ -204,6 +204,7 @@ class Run:
             start_choice=self.start_choice,
             evaluation=values.get("evaluate"),
             opponents=self.opponents,
+            robustness=values.get("corruptions"),
             registration=values.get("register"),
             history=self._history,
             bundle=values.get("bundle"),

@@ -110,6 +110,9 @@ class Terminal:
             if extra is not None and images is not None:
                 total = sum(images.num_images.values())
                 self.say(f"         {_with_interval(extra)} on the {total:,} extra test images")
+        if (robustness := summary.robustness) is not None:
+            mean = _with_interval(robustness.corrupted_accuracy)
+            self.say(f"         {mean} on {robustness.num_images:,} corrupted test images, one view of each")
         if summary.practice:
             self.say("Data     practice images: the figures say nothing about photographs", style="bold yellow")
         if summary.drops:

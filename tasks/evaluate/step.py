@@ -1,13 +1,13 @@
 """The Prefect tasks of the fifth step: a new model's figures, and the predictions of champions beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from prefect import task
 
-from cnn_model.results import EvaluationResult
+from cnn_model.results import EvaluationResult, RobustnessResult
 from tasks import child, machine, policies, store
 from tasks.evaluate.config import EvaluateConfig
 from tasks.store import Reference
@@ -17,6 +17,7 @@ from tasks.values.label_issues import LabelIssues
 from tasks.values.model import TrainedModel
 from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.opponents import Predictions
+from tasks.values.robustness import Robustness
 from tasks.values.splits import Splits
 
 
@@ -109,6 +110,36 @@ def score_champion(model: Reference, test_digest: str, splits: Splits, config: E
 score_anchor = score_champion.with_options(name="anchor")
 
 
+@task(
+    name="corruptions",
+    **policies.cached(
+        distributions=("tensorflow", "keras", "numpy", "scipy", "pillow"),
+        runs=("cnn_model.robustness", *policies.BACKENDS),
+        # As for champions; the number of images is a parameter of its own.
+        ignore=("splits", "config"),
+    ),
+)
+def score_corruptions(
+    model: Reference, test_digest: str, num_images: int, splits: Splits, config: EvaluateConfig
+) -> Robustness:
+    """Score a model's network on a sample of the test images, corrupted in all ways, in a child process.
+
+    Args:
+        model: Its artifact.
+        test_digest: The splits' `test_digest`.
+        num_images: In the sample, at least 1; all test images where there are fewer.
+        splits: Where the test split is.
+        config: How to score.
+    """
+    with store.current().staging() as folder:
+        given = _child("robustness", model, splits, folder, config, [f"--num-images={num_images}"])
+        result = RobustnessResult.model_validate(given)
+        return Robustness(artifact=store.current().publish(folder), test_digest=test_digest, **result.model_dump())
+
+
+score_champion_corruptions = score_corruptions.with_options(name="champion corruptions")
+
+
 def _score(
     model: Reference,
     splits: Splits,
@@ -125,6 +156,15 @@ def _score(
         config: How to score.
         also: Further files of images, by a name.
     """
+    names = f"--class-names={','.join(splits.class_names)}"
+    options = [names, *(f"--also={name}={file}" for name, file in also.items())]
+    return EvaluationResult.model_validate(_child("evaluate", model, splits, output, config, options))
+
+
+def _child(
+    verb: str, model: Reference, splits: Splits, output: Path, config: EvaluateConfig, options: Sequence[str]
+) -> child.Event:
+    """Let a child process ask a model about the test split and write into `output`; what it gives as its result."""
     settings = machine.current()
     assert settings is not None, "the flow's door sets the machine"
     arrays = store.current().fetch(splits.artifact)
@@ -133,19 +173,14 @@ def _score(
         "--images": arrays / "test_images.npy",
         "--labels": arrays / "test_labels.npy",
         "--output": output,
-        "--class-names": ",".join(splits.class_names),
         "--batch-size": config.batch_size,
         "--device": settings.device,
     }
-    result = child.run(
-        "evaluate",
-        [
-            *(str(part) for pair in arguments.items() for part in pair),
-            *(f"--also={name}={file}" for name, file in also.items()),
-        ],
+    return child.run(
+        verb,
+        [*(str(part) for pair in arguments.items() for part in pair), *options],
         timeout_seconds=config.timeout_minutes * 60,
     )
-    return EvaluationResult.model_validate(result)
 
 
 def _held_out(model: TrainedModel, splits: Splits) -> tuple[str, ...]:

@@ -44,6 +44,13 @@ class RegisterConfig(BaseModel):
         le=1,
         description="By how much calibration error, Brier score and log loss (nats) may be worse, 0 to 1.",
     )
+    max_drop: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Refuse a model whose mean accuracy on corrupted test images is significantly lower than the "
+        "champion's by more than this, 0 to 1; 0.01 is one point. Left out, only say whether it is lower.",
+    )
     reason: str | None = Field(None, min_length=1, max_length=500, description="Why a promotion is forced.")
     actor: str | None = Field(None, min_length=1, max_length=100, description="Who forces it.")
 

@@ -1,7 +1,7 @@
 """The evidence on a new model: paired figures of it and the champions on the same test images, and what they show.
 
 The same code judges what was observed and, for the power, pairs of equal models that are made by swapping the two
-models' predictions image by image. Decisions rest on exact and closed tests; bootstrap intervals are for people.
+models' predictions image by image. Decisions rest on exact and closed tests.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from cnn_model import paired
 from cnn_model.metrics import Labels, Probabilities
-from cnn_model.paired import Floats, ImageFigures
+from cnn_model.paired import Floats
 from cnn_model.results import Interval
 from tasks.register.config import RegisterConfig
-from tasks.values.decision import ClassComparison, Comparison, Guard, GuardName, Mode, PairedFigure
+from tasks.register.corruptions import CorruptionEvidence
+from tasks.values.decision import ClassComparison, Guard, GuardName, Mode
 
 LEVEL = 0.05
 """Of each test: two-sided for better, so that it agrees with the 95 % interval; one-sided for all others."""
@@ -55,6 +56,12 @@ class Opponent:
     probabilities: Probabilities | None
     problem: str = ""
 
+    @property
+    def scored(self) -> Probabilities:
+        """The probabilities of one that was scored."""
+        assert self.probabilities is not None, "only opponents that were scored are compared"
+        return self.probabilities
+
 
 @dataclass(frozen=True)
 class _Counts:
@@ -66,6 +73,7 @@ class _Counts:
         anchor: Wins and losses against the anchor, likewise: shape (num_pairs, 4); None without one.
         classes: Wins minus losses by class, shape (num_pairs, num_classes).
         calibration: Sums of the differences in `CALIBRATION`, shape (num_pairs, 3).
+        corruptions: Sums of the differences under corruption, shape (num_pairs,); None where there are none.
     """
 
     correct: Floats
@@ -73,6 +81,7 @@ class _Counts:
     anchor: Floats | None
     classes: Floats
     calibration: Floats
+    corruptions: Floats | None
 
 
 class Evidence:
@@ -83,6 +92,7 @@ class Evidence:
         images: The test images.
         champion: Scored.
         anchor: Scored as well, or None.
+        corruptions: Challenger and champion on corrupted images, or None.
         rule: The policy and its bounds.
     """
 
@@ -92,16 +102,15 @@ class Evidence:
         images: TestImages,
         champion: Opponent,
         anchor: Opponent | None,
+        corruptions: CorruptionEvidence | None,
         rule: RegisterConfig,
     ) -> None:
-        self._rule, self._images, self._challenger = rule, images, challenger
-        self._opponents = [opponent for opponent in (champion, anchor) if opponent is not None]
+        self._rule, self._images, self._anchor, self._corruptions = rule, images, anchor, corruptions
         self._total = len(images.labels)
         self._num_distinct = int(images.distinct.sum())
-        scored = [paired.score_images(challenger, images.labels)]
-        scored += [paired.score_images(_scored(opponent), images.labels) for opponent in self._opponents]
-        self._first, self._second = scored[0], scored[1]
-        self._third = scored[2] if anchor is not None else None
+        self._first = paired.score_images(challenger, images.labels)
+        self._second = paired.score_images(champion.scored, images.labels)
+        self._third = paired.score_images(anchor.scored, images.labels) if anchor is not None else None
         self._groups = (np.eye(len(images.class_names))[images.labels]).astype(np.float32)
         self._sizes = np.bincount(images.labels, minlength=len(images.class_names))
         self._tested = self._sizes >= rule.min_class_images
@@ -114,55 +123,31 @@ class Evidence:
     def guards(self) -> Iterator[Guard]:
         """The conditions on the figures, as they were observed."""
         holds = {name: bool(passed[0]) for name, passed in self._holds(self._observed).items()}
-        modes: dict[GuardName, Mode] = {"classes": self._rule.classes, "calibration": self._rule.calibration}
         sentences: dict[GuardName, str] = {
             "accuracy": self._accuracy_sentence(),
             "anchor": self._anchor_sentence(),
             "classes": self._classes_sentence(),
             "calibration": self._calibration_sentence(),
+            "corruptions": self._corruptions_sentence(),
         }
         for name, passed in holds.items():
-            decides = modes.get(name, "gate") == "gate"
-            yield Guard(name=name, passed=passed, decides=decides, sentence="" if passed else sentences[name])
+            sentence = "" if passed else sentences[name]
+            yield Guard(name=name, passed=passed, decides=name not in self._reported, sentence=sentence)
 
     def power_for_equal(self, num_trials: int) -> float:
         """The share of equal challengers that the whole rule promotes.
 
         Were the two models equal, each swap of predictions would have been as likely as what was observed.
         """
-        modes = {"classes": self._rule.classes, "calibration": self._rule.calibration}
         num_promoted = 0
         for signs in paired.swaps(self._total, num_trials):
             counts = self._count(signs)
             allowed = counts.correct >= self._rule.min_accuracy * self._total
             for name, passed in self._holds(counts).items():
-                if modes.get(name, "gate") == "gate":
+                if name not in self._reported:
                     allowed = allowed & passed
             num_promoted += int(allowed.sum())
         return num_promoted / num_trials
-
-    def comparisons(self, num_resamples: int) -> Iterator[Comparison]:
-        """Each opponent on all test images, and on those without near-duplicates where that are others."""
-        for opponent, kind in zip(self._opponents, ("champion", "anchor"), strict=False):
-            for distinct in (False, True)[: len(self._sets)]:
-                chosen = self._images.distinct if distinct else np.ones(self._total, np.bool_)
-                labels = self._images.labels[chosen]
-                own = paired.score_images(self._challenger[chosen], labels)
-                other = paired.score_images(_scored(opponent)[chosen], labels)
-                wins, losses = _wins_and_losses(own, other)
-                intervals = paired.bootstrap(own, other, num_resamples)
-                yield Comparison(
-                    opponent="champion" if kind == "champion" else "anchor",
-                    version=opponent.version,
-                    images="without near-duplicates" if distinct else "all",
-                    num_images=len(labels),
-                    num_wins=wins,
-                    num_losses=losses,
-                    **{name: PairedFigure(**vars(figure)) for name, figure in intervals.items()},
-                    mcnemar_p=float(paired.mcnemar_p(wins, losses)),
-                    not_worse_p=float(paired.not_worse_p(wins, losses, len(labels), self._rule.margin)),
-                    detectable_difference=paired.detectable_difference(wins, losses, len(labels)),
-                )
 
     def class_comparisons(self) -> tuple[ClassComparison, ...]:
         """Each class, in their order."""
@@ -193,6 +178,16 @@ class Evidence:
         return tuple(found)
 
     @property
+    def _reported(self) -> set[GuardName]:
+        """The guards that stand in nobody's way."""
+        modes: dict[GuardName, Mode] = {
+            "classes": self._rule.classes,
+            "calibration": self._rule.calibration,
+            "corruptions": "report" if self._rule.max_drop is None else "gate",
+        }
+        return {name for name, mode in modes.items() if mode == "report"}
+
+    @property
     def _sets(self) -> tuple[int, ...]:
         """How many test images there are, and how many distinct ones where that are others."""
         return (self._total, self._num_distinct) if 0 < self._num_distinct < self._total else (self._total,)
@@ -221,6 +216,7 @@ class Evidence:
             anchor=anchor,
             classes=np.rint(signs @ (net * self._groups)).astype(np.float64),
             calibration=(signs @ self._differences.astype(np.float32)).astype(np.float64),
+            corruptions=self._corruptions.sums(signs) if self._corruptions is not None else None,
         )
 
     def _holds(self, counts: _Counts) -> dict[GuardName, npt.NDArray[np.bool_]]:
@@ -231,6 +227,8 @@ class Evidence:
             holds["anchor"] = _all(self._not_worse(wins, losses))
         holds["classes"] = _all(self._worse_p_by_class(counts) > LEVEL)
         holds["calibration"] = _all(self._worse_p_of_calibration(counts) > LEVEL)
+        if self._corruptions is not None and counts.corruptions is not None:
+            holds["corruptions"] = self._corruptions.worse_p(counts.corruptions) > LEVEL
         return holds
 
     def _accuracy_holds(self, counts: _Counts) -> npt.NDArray[np.bool_]:
@@ -269,12 +267,12 @@ class Evidence:
         return f"it is not excluded that it is worse than the champion by {points(self._rule.margin)}{where}"
 
     def _anchor_sentence(self) -> str:
-        if self._third is None:
+        if self._third is None or self._anchor is None:
             return ""
         difference = float(self._first.correct.mean() - self._third.correct.mean())
         return (
             f"it is not excluded that it is worse by {points(self._rule.margin)} than the last champion that no "
-            f"refresh chose, version {self._opponents[1].version} ({points(difference, signed=True)})"
+            f"refresh chose, version {self._anchor.version} ({points(difference, signed=True)})"
         )
 
     def _classes_sentence(self) -> str:
@@ -292,20 +290,17 @@ class Evidence:
         ]
         return f"its probabilities are significantly worse ({', '.join(worse)})"
 
+    def _corruptions_sentence(self) -> str:
+        if self._corruptions is None:
+            return ""
+        margin = f" by more than {points(self._rule.max_drop)}" if self._rule.max_drop else ""
+        difference = points(self._corruptions.difference, signed=True)
+        return f"its accuracy on corrupted images is significantly worse{margin} ({difference})"
+
 
 def _all(conditions: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Whether all of a pair's conditions hold; shape (num_pairs, num_conditions) to (num_pairs,)."""
     return np.asarray(conditions.all(axis=1))
-
-
-def _wins_and_losses(challenger: ImageFigures, champion: ImageFigures) -> tuple[int, int]:
-    wins = int((challenger.correct & ~champion.correct).sum())
-    return wins, int((champion.correct & ~challenger.correct).sum())
-
-
-def _scored(opponent: Opponent) -> Probabilities:
-    assert opponent.probabilities is not None, "only opponents that were scored are compared"
-    return opponent.probabilities
 
 
 def points(share: float, *, signed: bool = False) -> str:

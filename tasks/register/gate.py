@@ -7,7 +7,9 @@ import numpy as np
 
 from cnn_model.metrics import Probabilities, accuracy_interval
 from cnn_model.results import Interval
+from tasks.register.comparisons import compare
 from tasks.register.config import RegisterConfig
+from tasks.register.corruptions import CorruptedImages, CorruptionEvidence
 from tasks.register.evidence import LEVEL, Evidence, Opponent, TestImages, points
 from tasks.values.decision import Basis, ClassComparison, Comparison, Decision, Guard
 
@@ -21,6 +23,7 @@ def decide(
     anchor: Opponent | None,
     rule: RegisterConfig,
     num_resamples: int = NUM_RESAMPLES,
+    corrupted: CorruptedImages | None = None,
 ) -> Decision:
     """Decide whether a model becomes champion.
 
@@ -31,6 +34,7 @@ def decide(
         anchor: The last champion that was not chosen by a refresh; None where that is the champion.
         rule: The policy and its bounds.
         num_resamples: For intervals and power; the decision does not hang on it.
+        corrupted: The new model and the champion on corrupted images; None where no image was corrupted.
 
     Raises:
         ValueError: if the arrays are not of the same images and classes.
@@ -61,14 +65,37 @@ def decide(
     if champion.probabilities is None:
         return _conclude(rule, rule.policy, (floor, *unscored), f"accuracy {_percent(accuracy)}.")
     scored_anchor = anchor if anchor is not None and anchor.probabilities is not None else None
-    evidence = Evidence(challenger, images, champion, scored_anchor, rule)
-    guards = (floor, *unscored, *evidence.guards())
-    comparisons = tuple(evidence.comparisons(num_resamples))
+    corruptions = _under_corruption(corrupted, rule)
+    uncompared = [] if corruptions is not None else _uncompared(corrupted, rule)
+    evidence = Evidence(challenger, images, champion, scored_anchor, corruptions, rule)
+    guards = (floor, *unscored, *evidence.guards(), *uncompared)
+    comparisons = tuple(compare(challenger, images, champion, scored_anchor, rule.margin, num_resamples))
+    unscored += [guard for guard in uncompared if guard.decides]
     compared = rule.policy in ("refresh", "improve") and not unscored
     power = evidence.power_for_equal(num_resamples) if compared else None
-    return _conclude(
+    decision = _conclude(
         rule, rule.policy, guards, _evidence(comparisons[0]), comparisons, evidence.class_comparisons(), power
     )
+    robustness = corruptions.comparison(num_resamples) if corruptions is not None else None
+    return decision.model_copy(update={"robustness": robustness})
+
+
+def _under_corruption(corrupted: CorruptedImages | None, rule: RegisterConfig) -> CorruptionEvidence | None:
+    """What both models make of the same corrupted images, where they were asked."""
+    if corrupted is None or corrupted.both is None:
+        return None
+    return CorruptionEvidence(*corrupted.both, max_drop=rule.max_drop or 0.0)
+
+
+def _uncompared(corrupted: CorruptedImages | None, rule: RegisterConfig) -> list[Guard]:
+    """That the models are not compared on corrupted images; nothing, where nobody asked for that."""
+    if corrupted is None and rule.max_drop is None:
+        return []
+    why = corrupted.obstacle if corrupted is not None else "evaluate.corruption_images is 0"
+    sentence = f"without a comparison on corrupted images ({why}) register.max_drop cannot be held"
+    if rule.max_drop is None:
+        sentence = f"it is not compared with the champion on corrupted images ({why})"
+    return [Guard(name="corruptions", passed=False, decides=rule.max_drop is not None, sentence=sentence)]
 
 
 def _usable(opponent: Opponent | None, images: TestImages) -> Opponent | None:

@@ -13,7 +13,7 @@ from tasks import store
 from tasks.champions import RECORD_TAG, ModelRecord, publish_record
 from tasks.errors import RegistryError
 from tasks.ledger import LedgerEntry, model_name, open_ledger
-from tasks.register import decisions
+from tasks.register import corruptions, decisions
 from tasks.register.config import RegisterConfig
 from tasks.register.decisions import KeptDecision
 from tasks.register.evidence import Opponent, TestImages
@@ -29,6 +29,7 @@ from tasks.values.model import TrainedModel
 from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.opponents import Opponents, ScoredChampion
 from tasks.values.registration import Registration, Verdict
+from tasks.values.robustness import RobustnessPair
 from tasks.values.splits import Splits
 
 
@@ -43,6 +44,7 @@ class Candidate:
         evaluation: Its figures on the test split.
         near_duplicates: Of the dataset.
         opponents: Whom it is compared with, scored on the same test split.
+        robustness: The model and the champion on corrupted test images; None where none were corrupted.
         run: The run that made it.
     """
 
@@ -52,6 +54,7 @@ class Candidate:
     evaluation: Evaluation
     near_duplicates: NearDuplicates
     opponents: Opponents
+    robustness: RobustnessPair | None
     run: RunInfo
 
 
@@ -141,7 +144,13 @@ def _rule(candidate: Candidate, config: RegisterConfig) -> str:
     }
     conditions = config.model_dump(mode="json", exclude={"experiment"}, exclude_defaults=True)
     return json.dumps(
-        {"policy": config.policy, **conditions, **opponents, "test": candidate.evaluation.test_digest[:12]}
+        {
+            "policy": config.policy,
+            **conditions,
+            **opponents,
+            **corruptions.condition(candidate.robustness, config),
+            "test": candidate.evaluation.test_digest[:12],
+        }
     )
 
 
@@ -161,6 +170,7 @@ def _decide(candidate: Candidate, config: RegisterConfig) -> Decision:
     champion, anchor = candidate.opponents.champion, candidate.opponents.anchor
     scored = [other.predictions for other in (champion, anchor) if other is not None and other.predictions is not None]
     digests = {evaluation.test_digest, *(predictions.test_digest for predictions in scored)}
+    digests |= corruptions.test_digests(candidate.robustness)
     if digests != {splits.test_digest}:
         raise RegistryError(
             f"The models were scored on the test images {', '.join(sorted(digests))}; expected {splits.test_digest} "
@@ -172,7 +182,14 @@ def _decide(candidate: Candidate, config: RegisterConfig) -> Decision:
         distinct=~candidate.near_duplicates.test_images_in_train(),
         class_names=splits.class_names,
     )
-    return decide(_probabilities(evaluation.artifact), images, _opponent(champion), _opponent(anchor), config)
+    return decide(
+        _probabilities(evaluation.artifact),
+        images,
+        _opponent(champion),
+        _opponent(anchor),
+        config,
+        corrupted=corruptions.load(candidate.robustness),
+    )
 
 
 def _opponent(scored: ScoredChampion | None) -> Opponent | None:
@@ -277,6 +294,7 @@ def _log_run(registry: Registry, candidate: Candidate, config: RegisterConfig) -
             "test_expected_calibration_error": result.expected_calibration_error,
             **_without_near_duplicates(evaluation),
             **_on_extra_test(evaluation),
+            **_under_corruption(candidate.robustness),
             "temperature": training.temperature,
         },
         histories=_histories(training.history),
@@ -299,6 +317,12 @@ def _on_extra_test(evaluation: Evaluation) -> dict[str, float]:
     """The accuracy on the extra test images, where there are such."""
     extra = evaluation.extra_test
     return _with_bounds("extra_test_accuracy", extra.result.accuracy) if extra is not None else {}
+
+
+def _under_corruption(pair: RobustnessPair | None) -> dict[str, float]:
+    """The mean accuracy of the network on corrupted test images, where there is one."""
+    found = pair.challenger if pair is not None else None
+    return _with_bounds("corrupted_accuracy", found.mean_accuracy) if found is not None else {}
 
 
 def _with_bounds(name: str, accuracy: Interval) -> dict[str, float]:

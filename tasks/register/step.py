@@ -11,6 +11,7 @@ from tasks.values.model import TrainedModel
 from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.opponents import Opponents
 from tasks.values.registration import Registration
+from tasks.values.robustness import RobustnessPair
 from tasks.values.splits import Splits
 
 
@@ -22,6 +23,7 @@ def register(
     evaluation: Evaluation,
     near_duplicates: NearDuplicates,
     opponents: Opponents,
+    robustness: RobustnessPair | None,
     run: RunInfo,
     config: RegisterConfig,
 ) -> Registration:
@@ -29,5 +31,5 @@ def register(
     # MLflow takes a second to import and belongs to this step alone.
     from tasks.register.registration import Candidate, register_model
 
-    candidate = Candidate(dataset, splits, model, evaluation, near_duplicates, opponents, run)
+    candidate = Candidate(dataset, splits, model, evaluation, near_duplicates, opponents, robustness, run)
     return register_model(candidate, config)

@@ -38,6 +38,8 @@ def markdown(contents: ReportContents, path: str) -> str:
                 f"95 % interval {words.interval(extra.result.accuracy, digits)}, "
                 f"on {words.number(extra.result.num_images)}"
             ]
+    if contents.robustness is not None:
+        lines += [_on_corrupted_images(contents)]
     if contents.registration is not None:
         champion = contents.registration.champion_version
         lines += [
@@ -50,6 +52,24 @@ def markdown(contents: ReportContents, path: str) -> str:
         lines += [f"- Start: {contents.start_choice.sentence}"]
     lines += [f"- Recipe: {contents.run.recipe}, seed {contents.run.seed_in_words}", f"- Report: `{path}`", ""]
     return "\n".join(lines)
+
+
+def _on_corrupted_images(contents: ReportContents) -> str:
+    robustness, decision = contents.robustness, contents.registration.decision if contents.registration else None
+    assert robustness is not None, "the caller has looked"
+    digits, mean = words.digits_for(robustness.num_images), robustness.mean_accuracy
+    line = (
+        f"- On corrupted images: {words.percent(mean.value, digits)}, 95 % interval {words.interval(mean, digits)}; "
+        f"{words.percent(robustness.clean_accuracy, digits)} on the same {words.number(robustness.num_images)} as they "
+        "are, one view of each"
+    )
+    if decision is None or decision.robustness is None:
+        return line
+    difference = decision.robustness.mean_accuracy.difference
+    return (
+        f"{line}; against the champion {100 * difference.value:+.{digits}f} points, "
+        f"95 % interval [{100 * difference.low:+.{digits}f}, {100 * difference.high:+.{digits}f}]"
+    )
 
 
 def class_table(result: EvaluationResult) -> list[dict[str, str | int]]:

@@ -19,6 +19,7 @@ from tasks.values.drops import DropOutcomes, DropState
 from tasks.values.evaluation import Evaluation, SubsetAccuracy
 from tasks.values.execution import StepName, StepOutcome
 from tasks.values.near_duplicates import NearDuplicates
+from tasks.values.robustness import Robustness
 from tasks.values.start import StartChoice
 from tasks.values.validation import Validation
 
@@ -122,6 +123,17 @@ class LabelIssuesSummary(_Value):
     num_suspects: int = Field(ge=0, description="Labels among them that are probably wrong.")
 
 
+class RobustnessSummary(_Value):
+    """The model's network on corrupted test images, one view of each, whatever views the model averages over."""
+
+    num_images: int = Field(ge=1, description="Test images in the sample, as many of each class.")
+    clean_accuracy: float = Field(ge=0, le=1, description="On the sample as it is; below the model's own accuracy.")
+    corrupted_accuracy: Metric = Field(description="Mean over all corruptions and severities.")
+    accuracies: dict[str, tuple[float, ...]] = Field(
+        description="By corruption, at severity 1, the mildest, to 3; 0 to 1."
+    )
+
+
 class StartSummary(_Value):
     """One training of a run with a warm start; validation figures of the weights that its model has."""
 
@@ -176,8 +188,8 @@ class Summary(_Value):
     seed: int | None = Field(description="Of the training.")
     code_version: str
     steps: dict[StepName, StepSummary] = Field(
-        description="All seven, by name; the warm start where a second training was tried, the champions that "
-        "were scored, and export and bundle where the model was handed over in this run."
+        description="All seven, by name; the warm start where a second training was tried, the champions that were "
+        "scored, the scoring on corrupted images, and export and bundle where the model was handed over in this run."
     )
     training: TrainingSummary | None
     starts: tuple[StartSummary, ...] = Field(
@@ -185,6 +197,9 @@ class Summary(_Value):
     )
     metrics: Metrics | None
     label_issues: LabelIssuesSummary | None
+    robustness: RobustnessSummary | None = Field(
+        description="Null where no test image was corrupted, or the scoring failed."
+    )
     model_name: str | None = Field(description="In the registry.")
     model_version: int | None
     champion_version: int | None = Field(description="After this run.")
@@ -230,6 +245,7 @@ def build_summary(contents: ReportContents, report: str | None) -> Summary:
         starts=_starts(contents.start_choice),
         metrics=_metrics(contents.evaluation) if contents.evaluation is not None else None,
         label_issues=_label_issues(contents.evaluation),
+        robustness=_robustness(contents.robustness),
         model_name=registration.model_name if registration is not None else None,
         model_version=registration.version if registration is not None else None,
         champion_version=registration.champion_version if registration is not None else None,
@@ -346,6 +362,20 @@ def _label_issues(evaluation: Evaluation | None) -> LabelIssuesSummary | None:
     if evaluation is None:
         return None
     return LabelIssuesSummary(**evaluation.label_issues.model_dump(exclude={"artifact"}))
+
+
+def _robustness(robustness: Robustness | None) -> RobustnessSummary | None:
+    if robustness is None:
+        return None
+    accuracies: dict[str, tuple[float, ...]] = {}
+    for score in robustness.scores:
+        accuracies[score.corruption] = (*accuracies.get(score.corruption, ()), score.accuracy)
+    return RobustnessSummary(
+        num_images=robustness.num_images,
+        clean_accuracy=robustness.clean_accuracy,
+        corrupted_accuracy=Metric(**robustness.mean_accuracy.model_dump()),
+        accuracies=accuracies,
+    )
 
 
 def _without_interval(value: float) -> Metric:

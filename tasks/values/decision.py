@@ -13,7 +13,7 @@ Basis = Literal["first", "refresh", "improve", "never", "force", "rollback"]
 
 Mode = Literal["gate", "report"]
 
-GuardName = Literal["floor", "accuracy", "anchor", "classes", "calibration", "champion"]
+GuardName = Literal["floor", "accuracy", "anchor", "classes", "calibration", "corruptions", "champion"]
 
 
 class _Value(BaseModel):

@@ -12,8 +12,10 @@ StepName = Literal[
     "train",
     "warm start",
     "evaluate",
+    "corruptions",
     "champion",
     "anchor",
+    "champion corruptions",
     "register",
     "export",
     "bundle",
@@ -22,10 +24,10 @@ StepName = Literal[
     "drift",
 ]
 STEP_NAMES: tuple[StepName, ...] = ("ingest", "validate", "preprocess", "train", "evaluate", "register", "report")
-"""The steps of every run. Beside them stand the warm start, where a run asks for one, and the scoring of champions,
-where there are such; their failure stops no run. After register, export and bundle hand the model over, where that is
-not done yet; if they fail the run fails, and what was registered and promoted stays so. Score and drift are steps of a
-scoring, which has a report as well."""
+"""The steps of every run. Beside them stand the warm start, where a run asks for one, the scoring of champions, where
+there are such, and that on corrupted images; their failure stops no run. After register, export and bundle hand the
+model over, where that is not done yet; if they fail the run fails, and what was registered and promoted stays so. Score
+and drift are steps of a scoring, which has a report as well."""
 
 StepOutcome = Literal["ran", "cached", "failed", "not_run"]
 

@@ -25,6 +25,7 @@ class ScoredChampion(BaseModel):
 
     Attributes:
         entry: Number of the ledger's entry that made it champion.
+        model: Its artifact; None where it could not be found.
         predictions: None where it could not be scored.
         problem: Why it could not be, in one line.
     """
@@ -33,6 +34,7 @@ class ScoredChampion(BaseModel):
 
     entry: int = Field(ge=1)
     version: int = Field(ge=1)
+    model: Reference | None = None
     predictions: Predictions | None
     problem: str = ""
 

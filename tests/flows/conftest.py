@@ -22,8 +22,9 @@ SMALL: dict[str, Any] = {
     "source": "synthetic",
     "ingest": {"synthetic_images": 480},
     "train": {"recipe": "tutorial-64-logits", "epochs": 1},
+    "evaluate": {"corruption_images": 0},
 }
-"""400 training and 80 test images, one epoch: seconds."""
+"""400 training and 80 test images, one epoch, none of them corrupted: seconds."""
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,7 @@ def closing_lines(num_test_images_in_train: int, extra_test_images: int = 0) -> 
             **dict.fromkeys(others, Metric(value=0.5, low=None, high=None)),
         ),
         label_issues=None,
+        robustness=None,
         model_name=None,
         model_version=None,
         champion_version=None,

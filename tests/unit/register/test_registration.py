@@ -28,6 +28,7 @@ from tasks.values.label_issues import LabelIssues
 from tasks.values.model import TrainedModel
 from tasks.values.opponents import Opponents, Predictions, ScoredChampion
 from tasks.values.registration import Registration
+from tasks.values.robustness import RobustnessPair
 from tasks.values.splits import Splits
 from tests.near_duplicates import publish_near_duplicates
 from tests.results import make_training_result
@@ -109,6 +110,7 @@ def register(
     history: tuple[EpochMetrics, ...] = epochs(),
     start: Reference | None = None,
     extra_test_accuracy: float | None = None,
+    robustness: RobustnessPair | None = None,
 ) -> Registration:
     splits = Splits(
         artifact=labels(),
@@ -172,6 +174,7 @@ def register(
         evaluation,
         publish_near_duplicates(store.current(), 20, NUM_IMAGES, [(0, 20), (1, 25)]),
         found_opponents(model_name(dataset), test_digest) if opponents is None else opponents,
+        robustness,
         run,
     )
     return register_model(candidate, rule or RegisterConfig(policy="improve", min_accuracy=floor))
