@@ -107,6 +107,7 @@ def _condition(guard: Guard, decision: Decision) -> Condition:
         "anchor": ("Anchor", f"not worse by {margin} than the last champion that no refresh chose"),
         "classes": ("Classes", "none is significantly worse"),
         "calibration": ("Probabilities", "not significantly worse"),
+        "corruptions": ("Corruptions", "not significantly worse on corrupted test images"),
         "champion": ("Champion", "it can be compared with"),
     }
     name, holds = names[guard.name]

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 
 from tasks.report import comparison, words
 from tasks.report.contents import ReportContents
-from tasks.values.decision import Decision, Guard
+from tasks.values.decision import Decision, Guard, GuardName
 from tests.unit.report.pages import render, sections, table
 
 
@@ -48,6 +49,12 @@ def test_what_speaks_against_comes_first_and_what_only_reports_is_called_so(comp
         ("Floor", "passed", "the accuracy is not below it"),
         ("Accuracy", "passed", "better than the champion's"),
     ]
+
+
+def test_every_condition_of_the_gate_has_its_words(compared: ReportContents) -> None:
+    guards = tuple(Guard(name=name, passed=True, decides=True, sentence="") for name in get_args(GuardName))
+    found = comparison.conditions(decision_of(compared).model_copy(update={"guards": guards}))
+    assert len({condition.name for condition in found}) == len(guards)
 
 
 def test_forest_has_every_comparison_and_class_with_its_interval(compared: ReportContents) -> None:
