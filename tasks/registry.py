@@ -81,31 +81,47 @@ class Registry:
             RegistryError: if the champion's version is missing or another model, or an entry is not the one that the
                 registry was told of.
         """
-        self._check(model_name, ledger.url, ledger.read())
+        self._check(model_name, ledger)
 
-    def _check(self, model_name: str, url: str, entries: list[tuple[LedgerEntry, str]]) -> None:
-        if not entries:
-            return
-        champion = entries[-1][0]
-        found = self.find_version(model_name, champion.model_sha256)
-        if found is None or found.number != champion.version:
+    def _check(self, model_name: str, ledger: Ledger) -> list[tuple[LedgerEntry, str]]:
+        # Asked before the ledger is read: an entry is there before the registry is told of it.
+        told = self._head(model_name)
+        entries = ledger.read()
+        if entries:
+            champion = entries[-1][0]
+            found = self.find_version(model_name, champion.model_sha256)
+            if found is None or found.number != champion.version:
+                raise RegistryError(
+                    f"The ledger's champion of {model_name} is version {champion.version} (SHA-256 "
+                    f"{champion.model_sha256[:12]}), which MLflow at {self._uri} does not have under that number. "
+                    "Nothing was registered. Bring the registry back from a backup, or begin with an empty store."
+                )
+        number, sha256 = told
+        there = ["nothing", *(digest for _, digest in entries)][number if number <= len(entries) else 0]
+        if number and there != sha256:
             raise RegistryError(
-                f"The ledger's champion of {model_name} is version {champion.version} (SHA-256 "
-                f"{champion.model_sha256[:12]}), which MLflow at {self._uri} does not have under that number. Nothing "
-                "was registered. Bring the registry back from a backup, or begin with an empty store."
+                f"MLflow at {self._uri} was told that entry {number} of the ledger {ledger.url} has SHA-256 {sha256}; "
+                f"it has {there}. The entry was altered or lost: restore the ledger from a backup. If what is there "
+                f"is right, delete the tag {HEAD_TAG} of the registered model {model_name}."
             )
+        return entries
+
+    def _head(self, model_name: str) -> tuple[int, str]:
+        """Number and SHA-256 of the ledger's last entry that the registry was told of; 0 where it was told of none."""
         with self._explained():
-            told = self._client.get_registered_model(model_name).tags.get(HEAD_TAG)
-        if told is None:
-            return
-        number, _, sha256 = str(told).partition(" ")
-        there = entries[int(number) - 1][1] if 1 <= int(number) <= len(entries) else "nothing"
-        if there != sha256:
+            try:
+                told = self._client.get_registered_model(model_name).tags.get(HEAD_TAG)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                told = None
+        number, _, sha256 = str(told or "0").partition(" ")
+        if not number.isdecimal():
             raise RegistryError(
-                f"MLflow at {self._uri} was told that entry {number} of the ledger {url} has SHA-256 {sha256}; "
-                f"it has {there}. The entry was altered or lost: restore the ledger from a backup. If the one that is "
-                f"there is right, delete the tag {HEAD_TAG} of the registered model {model_name}."
+                f"The tag {HEAD_TAG} of the registered model {model_name} is {told!r}; expected a number and a "
+                "SHA-256. Delete the tag, and it is set anew."
             )
+        return int(number), sha256
 
     def log_run(
         self,
@@ -184,8 +200,7 @@ class Registry:
         Raises:
             RegistryError: see `check_ledger`.
         """
-        entries = ledger.read()
-        self._check(model_name, ledger.url, entries)
+        entries = self._check(model_name, ledger)
         if not entries:
             return []
         before = previous([entry for entry, _ in entries])

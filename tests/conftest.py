@@ -34,6 +34,16 @@ def opened_store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session")
+def promoted_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with three registered models, of which two were promoted. Tests leave it as it is."""
+    from tests.promotions import make_store  # MLflow takes seconds, and most tests need none
+
+    folder = tmp_path_factory.mktemp("promoted") / "store"
+    make_store(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """The URL of an S3 server on this machine."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of each request

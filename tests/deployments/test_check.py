@@ -33,6 +33,13 @@ def test_the_files_as_they_are_have_none() -> None:
         ("Europe/Zurich", "Europe/Zurick", "schedule weekly: timezone"),
         ("flows.retraining:retrain", "flows/retraining.py:retrain", "entrypoint"),
         ("name: gpu", "name: gpus", r"no template work-pools/gpus\.json; there are gpu"),
+        ("parameters: {}", "parameters: {verson: 3}", "promote-manual: parameters: the flow has no 'verson'"),
+        ("parameters: {}", "parameters: {version: 0}", "promote-manual: parameters: version: 0 is less than"),
+        (
+            "parameters: {}",
+            'parameters: {}\n    schedules: [{slug: s, cron: "0 3 * * 1", timezone: UTC, active: true}]',
+            "promote-manual: parameters: .*version",
+        ),
         ("working_dir:", "workingdir:", "no variable 'workingdir'"),
         ('device: "{{ $RETRAINING_DEVICE }}"', "device: tpu", "'tpu' is not one of"),
     ],

@@ -75,6 +75,8 @@ def deployed(server: dict[str, str]) -> dict[str, str]:
     template = ROOT / "deployments" / "work-pools" / "gpu.json"
     prefect(server, "work-pool", "create", "gpu", "--type", "process", "--base-job-template", str(template))
     prefect(server, "work-pool", "set-concurrency-limit", "gpu", "1")
+    template = template.with_name("promotion.json")
+    prefect(server, "work-pool", "create", "promotion", "--type", "process", "--base-job-template", str(template))
     prefect(server, "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
     return server
 
@@ -105,3 +107,23 @@ def test_nonsense_in_the_form_is_refused_before_a_run_exists(deployed: dict[str,
     answer = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", json=body)
     assert answer.status_code == 409
     assert "epochs" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("flow", "parameters", "named"),
+    [
+        ("promote/promote-manual", {"version": 0, "reason": "because", "actor": "Jane"}, "version"),
+        ("promote/promote-manual", {"version": 2, "reason": " ", "actor": "Jane"}, "reason"),
+        ("rollback/rollback-manual", {"reason": "because"}, "actor"),
+    ],
+)
+def test_a_promotion_without_reason_or_actor_is_refused_before_a_run_exists(
+    deployed: dict[str, str], flow: str, parameters: dict[str, object], named: str
+) -> None:
+    url = deployed["PREFECT_API_URL"]
+    deployment = httpx.get(f"{url}/deployments/name/{flow}").json()
+    fields = deployment["parameter_openapi_schema"]["properties"]
+    assert all(field["description"] for field in fields.values())
+    answer = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters})
+    assert answer.status_code == 409
+    assert named in answer.text

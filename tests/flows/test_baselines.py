@@ -55,6 +55,20 @@ def test_a_new_drop_is_compared_with_the_first_and_the_last_champions_data(opene
     assert found.datasets[third.digest] == third
 
 
+def test_after_a_rollback_drops_are_compared_with_the_restored_champions_data(opened_store: Store) -> None:
+    first, second, third = (publish_noise(opened_store, 20, 10, seed=seed) for seed in (1, 2, 3))
+    promote(opened_store, first, second, third)
+    ledger = Ledger(opened_store.folder("ledger", "practice-cnn"))
+    _, restored, champion = ledger.entries()
+    changes = {"basis": "rollback", "restores_entry": 2, "replaces_version": champion.version}
+    ledger.promote(restored.model_copy(update=changes))
+    found = intake.baselines(Arrivals(drops=(NEW,)), first)
+    assert found.of_drop == {NEW.digest: (first.digest, second.digest)}
+    # What a drop was compared with before the rollback it stays compared with.
+    again = intake.baselines(Arrivals(drops=(taken(third.digest),)), first)
+    assert again.of_drop == {"b" * 64: (third.digest,)}
+
+
 def test_champions_of_one_dataset_are_one_baseline(opened_store: Store) -> None:
     first, second = (publish_noise(opened_store, 20, 10, seed=seed) for seed in (1, 2))
     promote(opened_store, first, second, first)

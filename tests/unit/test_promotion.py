@@ -21,17 +21,9 @@ from tasks.registry import HEAD_TAG, Registry
 from tasks.store import Reference
 from tasks.verification import Verification, verify
 from tests.ledgers import BucketFiles
-from tests.promotions import NAME, aliases, make_store, tags
+from tests.promotions import NAME, aliases, tags
 
 BY = {"reason": "because", "actor": "Jane", "run_id": "manual"}
-
-
-@pytest.fixture(scope="session")
-def promoted_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tests leave it as it is."""
-    folder = tmp_path_factory.mktemp("promoted") / "store"
-    make_store(folder)
-    return folder
 
 
 @pytest.fixture

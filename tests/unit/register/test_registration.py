@@ -20,7 +20,7 @@ from tasks.register.decisions import KeptDecision
 from tasks.register.registration import Candidate, register_model
 from tasks.registry import HEAD_TAG, RULE_TAG, VERDICT_TAG, Registry
 from tasks.store import Reference, Store
-from tasks.succession import anchor
+from tasks.succession import anchor, previous
 from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation, ExtraTestEvaluation, SubsetAccuracy
 from tasks.values.execution import RunInfo
@@ -313,6 +313,78 @@ def test_promotions_of_before_decisions_were_kept_count_as_well(opened_store: St
     Registry()._client.delete_registered_model_tag("practice-cnn", HEAD_TAG)
     shutil.rmtree(opened_store.root / "decisions")
     assert register(0.4, "b").num_decisions == 2
+
+
+def roll_back(name: str = "practice-cnn") -> LedgerEntry:
+    """Take the last champion back, as a person does; the models of these tests have no files to look at."""
+    ledger = Ledger(store.current().folder("ledger", name))
+    entries = ledger.entries()
+    restored, champion = previous(entries), entries[-1]
+    assert restored is not None
+    changes = {
+        "basis": "rollback",
+        "restores_entry": restored.number,
+        "replaces_version": champion.version,
+        "run_id": "manual",
+    }
+    return ledger.promote(restored.model_copy(update=changes), after=champion)
+
+
+def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(opened_store: Store) -> None:
+    register(0.5, "a")
+    register(0.6, "b")
+    roll_back()
+    # Whatever the rule, and also where a run was killed before it could tag the version.
+    for rule in (None, RegisterConfig(), RegisterConfig(min_accuracy=0.1)):
+        again = register(0.6, "b", rule=rule)
+        assert (again.verdict, again.champion_version, again.decision) == ("unchanged", 1, None)
+        assert again.sentence == "Unchanged: this model is version 2 of practice-cnn, which was rolled back."
+        assert aliases() == {"challenger": 2, "champion": 1}
+        Registry()._client.set_model_version_tag("practice-cnn", "2", VERDICT_TAG, "refused")
+    assert register(0.5, "a").sentence.endswith("already (promoted).")
+
+
+def test_after_a_rollback_a_new_model_is_compared_with_the_restored_champion_and_its_anchor(
+    opened_store: Store,
+) -> None:
+    refresh = RegisterConfig(margin=0.025, classes="report", calibration="report")
+    register(0.80, "a")
+    assert register(0.79, "b", rule=refresh).verdict == "promoted"
+    assert register(0.85, "c").verdict == "promoted"
+    restored = roll_back()
+    opponents = found_opponents("practice-cnn", "t")
+    assert opponents.champion is not None
+    assert opponents.anchor is not None
+    assert (opponents.champion.entry, opponents.champion.version) == (restored.number, 2)
+    # Not version 3, which was better and was taken back: by a point and a half less than that a refresh is let through.
+    assert (opponents.anchor.entry, opponents.anchor.version) == (1, 1)
+    better = register(0.82, "d", rule=refresh)
+    assert (better.verdict, better.champion_version, better.ledger_entry) == ("promoted", 4, 5)
+    assert aliases() == {"challenger": 4, "champion": 4, "previous": 2}
+
+
+def test_a_run_that_looked_before_a_rollback_is_refused(opened_store: Store) -> None:
+    """The version that it was compared with is champion again, and yet it missed two promotions."""
+    register(0.5, "a")
+    before = found_opponents("practice-cnn", "t")
+    register(0.6, "b")
+    roll_back()
+    late = register(0.9, "c", opponents=before)
+    assert (late.verdict, late.champion_version, late.decision) == ("refused", 1, None)
+    assert "became champion while this run was at work" in late.sentence
+
+
+def test_a_ledger_that_contradicts_what_mlflow_was_told_registers_nothing(opened_store: Store) -> None:
+    register(0.5, "a")
+    register(0.6, "b")
+    path = opened_store.folder("ledger", "practice-cnn") / "000002.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"accuracy": 0.1}))
+    with pytest.raises(RegistryError, match=r"000002\.json was altered"):
+        register(0.9, "c", opponents=Opponents())
+    path.with_suffix(".sha256").unlink()
+    with pytest.raises(RegistryError, match="was told that entry 2 of the ledger"):
+        register(0.9, "c", opponents=Opponents())
+    assert Registry().find_version("practice-cnn", "c" * 64) is None
 
 
 def test_practice_and_unofficial_data_never_touch_the_real_name(opened_store: Store) -> None:
