@@ -208,7 +208,7 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, BinaryIO]]:
 def _in_archive(archive: Path) -> Iterator[tuple[str, BinaryIO]]:
     """Each file of an archive in its order, without the folder that all of them lie in. Nothing is extracted."""
     top = ""
-    with GzipFile(archive, "rb") as packed, tarfile.open(fileobj=_Bounded(packed), mode="r|") as tar:
+    with GzipFile(archive, "rb") as packed, tarfile.open(fileobj=(bounded := _Bounded(packed)), mode="r|") as tar:
         for member in tar:
             top = top or member.name.partition("/")[0] + "/"
             if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or not member.name.startswith(top):
@@ -216,6 +216,9 @@ def _in_archive(archive: Path) -> Iterator[tuple[str, BinaryIO]]:
                     f"{archive} holds {member.name!r}; expected plain files in {top} alone. Nothing of it was loaded"
                 )
             yield member.name.removeprefix(top), cast(BinaryIO, tar.extractfile(member))
+        # The end of it has a checksum of the whole.
+        while bounded.read(_CHUNK):
+            pass
 
 
 class _Bounded(io.RawIOBase):

@@ -12,10 +12,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from cnn_model.bundle import Bundle
-from cnn_model.data import load_images
-from cnn_model.failures import BadRequestError, BundleError, MismatchError
+from cnn_model.data import Images, load_images
+from cnn_model.failures import BadDataError, BadRequestError, BundleError, MismatchError
 from cnn_model.golden import largest_difference
 from cnn_model.inference import load, predict
 from cnn_model.manifest import GOLDEN_IMAGES, GOLDEN_PROBABILITIES, MODEL
@@ -52,8 +53,7 @@ def load_verified(bundle: Bundle) -> VerifiedModel:
     except BadRequestError as error:
         raise BundleError(f"{MODEL} of {manifest.title} cannot be used: {error}") from error
     _require_signature(model, bundle)
-    images = np.array(load_images(bundle.folder / GOLDEN_IMAGES))
-    expected = np.load(bundle.folder / GOLDEN_PROBABILITIES, allow_pickle=False)
+    images, expected = _golden(bundle)
     difference = largest_difference(expected, predict(model, images))
     if len(images) == 0 or not difference <= manifest.tolerance:
         raise MismatchError(
@@ -62,6 +62,16 @@ def load_verified(bundle: Bundle) -> VerifiedModel:
             "here: look at the versions of Keras and its framework beside those in the manifest."
         )
     return VerifiedModel(model, len(images), difference)
+
+
+def _golden(bundle: Bundle) -> tuple[Images, npt.NDArray[np.float32]]:
+    try:
+        images = np.array(load_images(bundle.folder / GOLDEN_IMAGES))
+        return images, np.load(bundle.folder / GOLDEN_PROBABILITIES, allow_pickle=False)
+    except (BadDataError, ValueError, OSError) as error:
+        raise BundleError(
+            f"{GOLDEN_IMAGES} and {GOLDEN_PROBABILITIES} of {bundle.manifest.title} cannot be used: {error}"
+        ) from error
 
 
 def _require_built_in(file: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from cnn_model.recipes.catalogue import find
 from tasks import policies, store
+from tasks.bundle.step import export
 from tasks.evaluate.step import evaluate
 from tasks.ingest.step import ingest
 from tasks.preprocess.step import preprocess
@@ -25,7 +26,7 @@ from tasks.values.dataset import RawDataset
 from tests.drops import noise, publish_drop
 from tests.near_duplicates import publish_near_duplicates
 
-TASKS = {task.name: task for task in (ingest, validate, preprocess, train, evaluate)}
+TASKS = {task.name: task for task in (ingest, validate, preprocess, train, evaluate, export)}
 ROOT = Path(__file__).parents[2]
 
 
@@ -78,10 +79,18 @@ def test_an_earlier_training_is_looked_for_by_the_key_of_the_step(checkout: Path
     assert policy.keys_by(train, inputs, "seed")(7) != key(7)
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_a_backend_recomputes_what_it_computes(checkout: Path, backend: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "steps"), [("tensorflow", {"train", "evaluate", "export"}), ("jax", {"train", "evaluate"})]
+)
+def test_a_backend_recomputes_what_it_computes(checkout: Path, backend: str, steps: set[str]) -> None:
     file = checkout / "cnn_model" / "backends" / f"{backend}.py"
-    assert changed_by(file, "\ndef ", "\ndef _unused() -> None: ...\n\n\ndef ") == {"train", "evaluate"}
+    assert changed_by(file, "\ndef ", "\ndef _unused() -> None: ...\n\n\ndef ") == steps
+
+
+def test_an_export_hangs_on_model_and_golden_images_and_on_no_other_step(checkout: Path) -> None:
+    file = checkout / "cnn_model" / "exports.py"
+    assert changed_by(file, "TOLERANCE = 1e-5", "TOLERANCE = 1e-6") == {"export"}
+    assert changed_by(checkout / "tasks" / "bundle" / "writing.py", "bundle_digest", "digest") == set()
 
 
 KEYS = """

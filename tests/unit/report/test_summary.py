@@ -8,6 +8,7 @@ import pytest
 
 from tasks.report.contents import ReportContents
 from tasks.report.summary import SCHEMA, build_summary, json_schema, write_summary
+from tasks.values.bundle import WrittenBundle
 
 
 def written(contents: ReportContents, folder: Path, report: str | None = "runs/1/report.html") -> dict[str, Any]:
@@ -51,6 +52,13 @@ def test_summary_has_all_seven_steps(promoted: ReportContents, tmp_path: Path) -
         "peak_memory_bytes": 600 * 2**20,
         "error": None,
     }
+
+
+def test_summary_names_the_bundle(promoted: ReportContents, tmp_path: Path) -> None:
+    assert written(promoted, tmp_path)["bundle"] is None
+    bundle = {"folder": "b/version-000003", "archive": "b/version-000003.tar.gz", "digest": "ab" * 32}
+    handed = promoted.model_copy(update={"bundle": WrittenBundle.model_validate(bundle)})
+    assert written(handed, tmp_path)["bundle"] == bundle
 
 
 def test_summary_has_both_starts(warm: ReportContents, promoted: ReportContents, tmp_path: Path) -> None:
