@@ -149,15 +149,15 @@ Corruption = Callable[[Images, float, Generators], Images]
 _CORRUPTIONS: MappingProxyType[str, tuple[Corruption, tuple[float, float, float]]] = MappingProxyType(
     {
         "Gaussian noise": (_gaussian_noise, (0.02, 0.04, 0.06)),
-        "impulse noise": (_impulse_noise, (0.002, 0.006, 0.02)),
+        "Impulse noise": (_impulse_noise, (0.002, 0.006, 0.02)),
         "Gaussian blur": (_gaussian_blur, (0.5, 0.75, 1.0)),
-        "motion blur": (_motion_blur, (3, 5, 7)),
-        "brightness": (_brightness, (0.15, 0.3, 0.45)),
-        "contrast": (_contrast, (0.5, 0.3, 0.2)),
-        "pixelation": (_pixelation, (28, 22, 16)),
+        "Motion blur": (_motion_blur, (3, 5, 7)),
+        "Brightness": (_brightness, (0.15, 0.3, 0.45)),
+        "Contrast": (_contrast, (0.5, 0.3, 0.2)),
+        "Pixelation": (_pixelation, (28, 22, 16)),
         "JPEG compression": (_jpeg_compression, (70, 40, 20)),
-        "translation": (_translation, (3, 6, 9)),
-        "occlusion": (_occlusion, (8, 12, 16)),
+        "Translation": (_translation, (3, 6, 9)),
+        "Occlusion": (_occlusion, (8, 12, 16)),
     }
 )
 """Each with its amount at each severity."""

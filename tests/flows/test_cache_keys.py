@@ -16,7 +16,7 @@ import pytest
 from cnn_model.recipes.catalogue import find
 from tasks import policies, store
 from tasks.bundle.step import export
-from tasks.evaluate.step import evaluate
+from tasks.evaluate.step import evaluate, score_champion, score_champion_corruptions, score_corruptions
 from tasks.ingest.step import ingest
 from tasks.preprocess.step import preprocess
 from tasks.store import Store
@@ -66,6 +66,27 @@ def test_a_function_of_training_recomputes_training_alone(checkout: Path) -> Non
     assert changed_by(checkout / "cnn_model" / "training.py", "\ndef ", "\ndef _unused() -> None: ...\n\n\ndef ") == {
         "train"
     }
+
+
+def test_another_corruption_scores_models_under_corruption_anew_and_nothing_else(checkout: Path) -> None:
+    tasks = (evaluate, score_champion, score_corruptions, score_champion_corruptions)
+
+    def by_name() -> dict[str, str]:
+        contexts: list[Any] = [SimpleNamespace(task=task) for task in tasks]
+        policies_of = [task.cache_policy for task in tasks]
+        inputs = {"model": "m", "test_digest": "t", "num_images": 9}
+        return {
+            context.task.name: policy.compute_key(context, inputs, {})
+            for context, policy in zip(contexts, policies_of, strict=True)
+            if isinstance(policy, policies.StepCache)
+        }
+
+    before = by_name()
+    # What was found of a new model is what is known of the champion that it becomes.
+    assert before["corruptions"] == before["champion corruptions"]
+    edit(checkout / "cnn_model" / "corruptions.py", "0.04", "0.05")
+    after = by_name()
+    assert {name for name in after if after[name] != before[name]} == {"corruptions", "champion corruptions"}
 
 
 def test_an_earlier_training_is_looked_for_by_the_key_of_the_step(checkout: Path) -> None:

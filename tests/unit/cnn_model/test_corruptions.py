@@ -69,7 +69,7 @@ def test_an_image_is_corrupted_alike_in_any_batch_and_order(name: str, photos: I
 
 @each
 def test_another_seed_changes_what_is_random_and_nothing_else(name: str, photos: Images) -> None:
-    fixed = {"Gaussian blur", "brightness", "contrast", "pixelation", "JPEG compression"}
+    fixed = {"Gaussian blur", "Brightness", "Contrast", "Pixelation", "JPEG compression"}
     same = np.array_equal(corrupt(photos, name, 2, seed=1), corrupt(photos, name, 2, seed=2))
     assert same == (name in fixed)
 
@@ -78,7 +78,7 @@ def test_another_seed_changes_what_is_random_and_nothing_else(name: str, photos:
 def test_each_severity_distorts_every_image_more_than_the_one_before(name: str, photos: Images) -> None:
     one, two, three = (distortion(photos, corrupt(photos, name, severity, seed=1)) for severity in SEVERITIES)
     assert one.mean() > 0
-    if name in ("Gaussian noise", "impulse noise", "occlusion", "brightness", "contrast"):
+    if name in ("Gaussian noise", "Impulse noise", "Occlusion", "Brightness", "Contrast"):
         assert (two >= one).all()
         assert (three >= two).all()
     assert one.mean() < two.mean() < three.mean()
@@ -89,7 +89,7 @@ def test_each_severity_distorts_every_image_more_than_the_one_before(name: str, 
 def test_extreme_images_do_not_wrap_around(name: str, shade: int) -> None:
     flat = np.full((2, 32, 32, 3), shade, np.uint8)
     given = corrupt(flat, name, 1, seed=1).astype(np.int64)
-    assert np.abs(np.median(given) - shade) <= (40 if name == "brightness" and shade == 0 else 3)
+    assert np.abs(np.median(given) - shade) <= (40 if name == "Brightness" and shade == 0 else 3)
 
 
 def test_images_of_equal_pixels_share_their_noise_and_others_do_not(photos: Images) -> None:
@@ -109,15 +109,15 @@ def test_gaussian_noise_has_the_deviation_that_it_says() -> None:
 
 def test_impulse_noise_sets_few_values_to_the_extremes_and_leaves_the_rest(photos: Images) -> None:
     grey = greys(50)
-    given = corrupt(grey, "impulse noise", 3, seed=1)
+    given = corrupt(grey, "Impulse noise", 3, seed=1)
     assert set(np.unique(given[given != grey])) == {0, 255}
     assert (given != grey).mean() == pytest.approx(0.02, rel=0.1)
     assert (given == 0).sum() == pytest.approx((given == 255).sum(), rel=0.15)
-    two, three = (corrupt(grey, "impulse noise", severity, seed=1) != grey for severity in (2, 3))
+    two, three = (corrupt(grey, "Impulse noise", severity, seed=1) != grey for severity in (2, 3))
     assert (three | ~two).all()  # what is hit stays hit
 
 
-@pytest.mark.parametrize("name", ["Gaussian blur", "motion blur", "pixelation", "contrast"])
+@pytest.mark.parametrize("name", ["Gaussian blur", "Motion blur", "Pixelation", "Contrast"])
 def test_what_averages_keeps_the_mean_and_flattens(name: str, photos: Images) -> None:
     given = corrupt(photos, name, 3, seed=1).astype(np.float64)
     means, deviations = given.mean(axis=(1, 2)), given.std(axis=(1, 2))
@@ -129,7 +129,7 @@ def test_motion_blur_is_along_one_line_and_differs_from_image_to_image() -> None
     dots = np.zeros((32, 32, 32, 3), np.uint8)
     dots[:, 16, 16] = 255
     dots[:, 0, 0, 0] = np.arange(32)  # other pixels, so other directions
-    given = corrupt(dots, "motion blur", 3, seed=1)[:, 8:25, 8:25, 0].astype(np.float64)
+    given = corrupt(dots, "Motion blur", 3, seed=1)[:, 8:25, 8:25, 0].astype(np.float64)
     rows, columns = np.mgrid[-8:9, -8:9]
     angles = set()
     for image in given:
@@ -143,7 +143,7 @@ def test_motion_blur_is_along_one_line_and_differs_from_image_to_image() -> None
 
 
 def test_brightness_keeps_the_order_of_channels_and_hue(photos: Images) -> None:
-    given = corrupt(photos, "brightness", 1, seed=1).astype(np.float64)
+    given = corrupt(photos, "Brightness", 1, seed=1).astype(np.float64)
     assert (given.max(axis=-1) >= photos.max(axis=-1)).all()
     first, second = photos[..., 0] > photos[..., 1], photos[..., 1] > photos[..., 2]
     assert (given[..., 0] >= given[..., 1])[first].all()
@@ -154,18 +154,18 @@ def test_brightness_keeps_the_order_of_channels_and_hue(photos: Images) -> None:
 
 
 def test_contrast_shrinks_distances_to_the_mean_by_its_share(photos: Images) -> None:
-    given = corrupt(photos, "contrast", 1, seed=1)
+    given = corrupt(photos, "Contrast", 1, seed=1)
     means = photos.mean(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(given - means, 0.5 * (photos - means), atol=0.51)
 
 
 def test_pixelation_leaves_blocks_of_one_colour(photos: Images) -> None:
-    given = corrupt(photos, "pixelation", 3, seed=1)
+    given = corrupt(photos, "Pixelation", 3, seed=1)
     blocks = given.reshape(-1, 16, 2, 16, 2, 3)
     assert (blocks == blocks[:, :, :1, :, :1]).all()
     np.testing.assert_allclose(blocks[:, :, 0, :, 0], photos.reshape(-1, 16, 2, 16, 2, 3).mean(axis=(2, 4)), atol=0.51)
     # 28 of 32 rows are left at the mildest severity.
-    assert len(np.unique(corrupt(photos[:1], "pixelation", 1, seed=1)[0], axis=0)) == 28
+    assert len(np.unique(corrupt(photos[:1], "Pixelation", 1, seed=1)[0], axis=0)) == 28
 
 
 def test_translation_keeps_the_pixels_and_moves_them(photos: Images) -> None:
@@ -175,7 +175,7 @@ def test_translation_keeps_the_pixels_and_moves_them(photos: Images) -> None:
     images = np.repeat(places[None], 16, axis=0)
     images[:, 0, 0, 2] = np.arange(16)
     for severity, distance in zip(SEVERITIES, (3, 6, 9), strict=True):
-        given = corrupt(images, "translation", severity, seed=1).astype(np.int64)
+        given = corrupt(images, "Translation", severity, seed=1).astype(np.int64)
         moved = np.stack([rows, columns], axis=-1).astype(np.int64) - given[..., :2]
         centre = moved[:, 10:22, 10:22]
         assert (centre == centre[:, :1, :1]).all()
@@ -189,7 +189,7 @@ def test_occlusion_covers_one_square_and_nothing_else(photos: Images) -> None:
     white[:, 0, 0, 0] = np.arange(200, 230)
     covered = []
     for severity, side in zip(SEVERITIES, (8, 12, 16), strict=True):
-        mask = (corrupt(white, "occlusion", severity, seed=1) == GREY).all(axis=-1)
+        mask = (corrupt(white, "Occlusion", severity, seed=1) == GREY).all(axis=-1)
         assert (mask.sum(axis=(1, 2)) == side * side).all()
         assert (mask.any(axis=1).sum(axis=1) == side).all()
         assert (mask.any(axis=2).sum(axis=1) == side).all()
@@ -204,7 +204,7 @@ def test_jpeg_compression_is_that_of_pillow(photos: Images) -> None:
     assert 1 < errors[0] < errors[1] < errors[2] < 400
 
 
-@pytest.mark.parametrize(("name", "severity"), [("snow", 1), ("contrast", 0), ("contrast", 4)])
+@pytest.mark.parametrize(("name", "severity"), [("snow", 1), ("Contrast", 0), ("Contrast", 4)])
 def test_what_is_not_there_is_refused(name: str, severity: int, photos: Images) -> None:
     with pytest.raises(BadRequestError, match=r"expected one of Gaussian noise, .*of severity 1 to 3"):
         corrupt(photos, name, severity, seed=1)

@@ -13,7 +13,7 @@ import pytest
 from cnn_model import metrics
 from cnn_model.__main__ import main
 from cnn_model.events import write_text
-from cnn_model.results import EvaluationResult
+from cnn_model.results import EvaluationResult, RobustnessResult
 from tasks.policies import BACKENDS, reached_modules
 
 DISPATCH = {"cnn_model", "cnn_model.__main__", "cnn_model.events"}
@@ -131,6 +131,19 @@ def test_evaluate_writes_figures_and_every_module_takes_part_in_the_cache_key(
     np.testing.assert_array_equal(np.load(tmp_path / "other_probabilities.npy"), probabilities)
     assert result.accuracy.value == np.mean(probabilities.argmax(axis=1) == np.load(labels))
     assert _missing(events, "cnn_model.evaluation") == set()
+
+
+def test_robustness_writes_what_was_recognised_and_every_module_takes_part_in_the_cache_key(
+    trained: tuple[Path, list[Any]], splits_folder: Path, tmp_path: Path
+):
+    files = {"model": trained[0] / "model.keras", "output": tmp_path}
+    files |= {name: splits_folder / f"validation_{name}.npy" for name in ("images", "labels")}
+    events = _child("robustness", *(f"--{name}={file}" for name, file in files.items()), "--num-images=20")
+
+    result = RobustnessResult.model_validate_json((tmp_path / "robustness.json").read_bytes())
+    assert events[-2] == {"event": "result", **result.model_dump(mode="json")}
+    assert np.load(tmp_path / "correct.npy").mean() == pytest.approx(result.mean_accuracy.value)
+    assert _missing(events, "cnn_model.robustness") == set()
 
 
 def test_the_child_ends_when_its_parent_is_gone(splits_folder: Path, tmp_path: Path):

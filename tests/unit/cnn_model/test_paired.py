@@ -142,3 +142,16 @@ def test_swapped_models_are_equal() -> None:
     assert signs.shape == (450, 300)
     assert set(np.unique(signs)) == {-1, 1}
     assert abs(signs.mean()) < 0.01
+
+
+def test_means_of_two_models_by_hand() -> None:
+    """Eight images of which the challenger alone has one; so the difference has the deviation of one in eight."""
+    champion = np.array([0, 0, 0, 0, 1, 1, 1, 0], np.float64)
+    challenger = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float64)
+    found = paired.compare_means(challenger, champion, 4000)
+    assert (found.challenger.value, found.champion.value, found.difference.value) == (0.5, 0.375, 0.125)
+    # A resample of eight images has the one image 0 to 3 times, and rarely four: eighths about the mean.
+    assert (found.difference.low, found.difference.high) == pytest.approx((0.0, 0.375), abs=0.01)
+    alone = paired.mean_interval(challenger, 4000)
+    assert alone == found.challenger
+    assert alone.high - alone.low == pytest.approx(2 * 1.96 * 0.5 / 8**0.5, rel=0.12)

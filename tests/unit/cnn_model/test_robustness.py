@@ -104,7 +104,7 @@ def test_figures_are_means_over_corruptions_and_images():
         ("Gaussian noise", 1),
         ("Gaussian noise", 2),
         ("Gaussian noise", 3),
-        ("impulse noise", 1),
+        ("Impulse noise", 1),
     ]
     assert [score.accuracy for score in found.scores] == [1.0] * 3 + [0.5] * 27
     assert found.mean_accuracy.value == pytest.approx((4 + 4 * 0.1) / 8)
