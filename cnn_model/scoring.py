@@ -5,9 +5,10 @@ Memory is that of one batch and one part, however many images there are. A scori
 
 import hashlib
 import heapq
+import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -27,7 +28,7 @@ from cnn_model.inference import load
 from cnn_model.parts import PartWriter, Probabilities, Row, Scorer
 from cnn_model.results import ScoringResult
 
-SAMPLE_IMAGES, SAMPLE_CLASSES = "images.npy", "classes.npy"
+SAMPLE_IMAGES, SAMPLE_CLASSES, SAMPLE_NAMES = "images.npy", "classes.npy", "names.json"
 MAX_THREADS = 8
 PROGRESS_SECONDS = 1.0
 
@@ -69,7 +70,7 @@ def run(request: Request, wanted: Wanted, emit: Callable[[Event], None]) -> Scor
     """Score all images that are not scored yet.
 
     Writes `part-NNNNN.parquet` and, where a sample is asked for, `images.npy` (shape (num_sampled, 32, 32, 3),
-    dtype=uint8) and `classes.npy` (shape (num_sampled,), dtype=uint8), what the model takes them for.
+    dtype=uint8), `classes.npy` (shape (num_sampled,), dtype=uint8), what the model takes them for, and `names.json`.
 
     Raises:
         BadDataError: if the images cannot be read at all. Single ones that cannot are rows with an error.
@@ -110,17 +111,18 @@ def run(request: Request, wanted: Wanted, emit: Callable[[Event], None]) -> Scor
                 pace.at(new[-1].position + 1)
     parts.close()
     seconds = time.monotonic() - start
-    if request.sample is not None and (kept := sample.images()):
+    if request.sample is not None and (kept := sample.kept()):
         _write_sample(request.sample, kept, predict)
     return ScoringResult(num_scored=pace.num_scored, seconds=seconds, device=device.name)
 
 
-def _write_sample(folder: Path, images: Sequence[Images], predict: "_Predictor") -> None:
+def _write_sample(folder: Path, kept: Mapping[str, Images], predict: "_Predictor") -> None:
+    images = [*kept.values()]
     batches = [images[start : start + predict.batch_size] for start in range(0, len(images), predict.batch_size)]
+    classes = np.concatenate([predict(batch).argmax(axis=1) for batch in batches])
     np.save(folder / SAMPLE_IMAGES, np.stack(images))
-    np.save(
-        folder / SAMPLE_CLASSES, np.concatenate([predict(batch).argmax(axis=1) for batch in batches]).astype(np.uint8)
-    )
+    np.save(folder / SAMPLE_CLASSES, classes.astype(np.uint8))
+    (folder / SAMPLE_NAMES).write_text(json.dumps([*kept]) + "\n")
 
 
 def _checked_sha256(request: Request) -> str:
@@ -181,7 +183,7 @@ class _Sample:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._kept: list[tuple[int, int, Images]] = []
+        self._kept: list[tuple[int, int, str, Images]] = []
 
     def wants(self, name: str) -> bool:
         """Whether the image of that name would be kept, as far as is known now."""
@@ -191,11 +193,11 @@ class _Sample:
         """Keep it, if it is to be kept."""
         if self.wants(name):
             push = heapq.heappush if len(self._kept) < self._size else heapq.heappushpop
-            push(self._kept, (_rank(name), -position, image))
+            push(self._kept, (_rank(name), -position, name, image))
 
-    def images(self) -> list[Images]:
-        """Those kept, the lowest digest first."""
-        return [image for _, _, image in sorted(self._kept, key=lambda kept: (-kept[0], -kept[1]))]
+    def kept(self) -> dict[str, Images]:
+        """The images by their names, the lowest digest first."""
+        return {name: image for _, _, name, image in sorted(self._kept, key=lambda kept: (-kept[0], -kept[1]))}
 
 
 def _rank(name: str) -> int:

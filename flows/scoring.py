@@ -13,16 +13,18 @@ from collections.abc import Sequence
 from prefect import flow, runtime
 
 from flows import command_line, observer, options
-from flows.execution import Steps
+from flows.execution import StepFailedError, Steps, one_line
 from flows.logs import logs_sent_to_dashboard
 from flows.options import ScoringOptions
 from flows.terminal import Terminal
 from tasks import machine, store
 from tasks.errors import ConfigurationError
+from tasks.ledger import LedgerEntry
 from tasks.score import brief, champion, parts, plan
 from tasks.score.config import ScoreConfig
 from tasks.score.step import report as report_step
 from tasks.score.step import score as score_step
+from tasks.validate.scored_step import drift as drift_step
 from tasks.values.scoring import Drift, Scoring, ScoringSummary
 
 logger = logging.getLogger("flows.scoring")  # not `__main__`, as `python -m` calls it: nobody would hear it
@@ -68,7 +70,22 @@ def score(
         if finished is not None:
             return finished
         scored: Scoring = steps.run(score_step, planned, score)
-        return steps.run(report_step, scored, Drift(), str(runtime.flow_run.id))
+        drift = _compare(steps, scored, entry, score)
+        return steps.run(report_step, scored, drift, str(runtime.flow_run.id))
+
+
+def _compare(steps: Steps, scored: Scoring, entry: LedgerEntry, config: ScoreConfig) -> Drift:
+    """How the images differ from what the model was trained on. Whatever goes wrong here, they are scored."""
+    if not config.drift:
+        return Drift(not_compared="score.drift is off.")
+    if scored.sample is None:
+        return Drift(not_compared="no image could be read.")
+    if entry.dataset is None:
+        return Drift(not_compared=f"entry {entry.number} of the ledger does not say what that was.")
+    try:
+        return steps.run(drift_step, scored.sample, steps.attempt("drift", champion.trained_on, entry.dataset))
+    except StepFailedError as error:
+        return Drift(not_compared=one_line(error.cause))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,11 +1,16 @@
 """Which model scores: the champion of the ledger, or another version that the ledger names."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
 
 from cnn_model.class_names import CLASS_NAMES
 from tasks import store
-from tasks.errors import ConfigurationError, RegistryError
+from tasks.errors import ConfigurationError, RegistryError, StoreError
 from tasks.ledger import Ledger, LedgerEntry
+from tasks.values.dataset import RawDataset
 from tasks.values.scoring import ScoredModel
 
 LEDGER = "ledger"
@@ -73,3 +78,16 @@ def described(entry: LedgerEntry, is_champion: bool) -> ScoredModel:
 def class_names(entry: LedgerEntry) -> tuple[str, ...]:
     """What the model tells apart; entries of before it was recorded are of CIFAR-10's classes."""
     return tuple(entry.dataset["class_names"]) if entry.dataset is not None else CLASS_NAMES
+
+
+def trained_on(dataset: Mapping[str, Any]) -> RawDataset:
+    """What a model was trained on, from the fields that the ledger keeps.
+
+    Raises:
+        StoreError: if the store does not have it any more.
+    """
+    try:
+        return RawDataset.model_validate(dataset)
+    except ValidationError as error:
+        cause = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise StoreError(f"The model's data are not there: {cause}") from error

@@ -127,12 +127,12 @@ class Likeness:
     def _finding(self, departure: Departure, baseline: str, num_images: int, labels: NDArray[np.int64]) -> Finding:
         match departure.kind:
             case "fault":
-                return _fault(departure, num_images)
+                return fault_finding(departure, num_images)
             case "class":
                 own = labels == self._dataset.class_names.index(departure.name)
                 return _class_share(departure, baseline, num_images, own)
             case _:
-                return _pixels(departure, baseline)
+                return pixels_finding(departure, baseline)
 
 
 def _size(dataset: RawDataset) -> int:
@@ -150,7 +150,8 @@ def _not_compared(reason: str) -> Finding:
     )
 
 
-def _fault(departure: Departure, num_images: int) -> Finding:
+def fault_finding(departure: Departure, num_images: int) -> Finding:
+    """How many of the images have a fault."""
     share = min(max(departure.observed, 0.0), 1.0)
     return Finding(
         name=departure.name,
@@ -181,7 +182,8 @@ def _class_share(departure: Departure, baseline: str, num_images: int, own: NDAr
     )
 
 
-def _pixels(departure: Departure, baseline: str) -> Finding:
+def pixels_finding(departure: Departure, baseline: str) -> Finding:
+    """How far colours, contrast and the like lie from those of a baseline."""
     return Finding(
         name=f"drift of {departure.name}",
         observed=f"{_figure(departure.observed)} on average",

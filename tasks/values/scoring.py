@@ -88,8 +88,9 @@ class Scoring(_Value):
         num_scored: Images of this run; fewer than all where it went on after parts of an earlier one.
         seconds: From the first of these images to the last part.
         device: That scored, as people call it.
-        sample: An artifact with `images.npy` (shape (num_sampled, 32, 32, 3), dtype=uint8) and `classes.npy` (shape
-            (num_sampled,), dtype=uint8), what the model takes them for; None where no image could be read.
+        sample: An artifact with `images.npy` (shape (num_sampled, 32, 32, 3), dtype=uint8), `classes.npy` (shape
+            (num_sampled,), dtype=uint8), what the model takes them for, and `names.json`, the list of their names; None
+            where no image could be read.
     """
 
     key: str

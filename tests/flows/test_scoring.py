@@ -63,6 +63,7 @@ def test_images_are_scored_once_and_the_log_keeps_it(prefect_server: None, champ
     assert {path.name for path in champion.fetch(summary.scoring.sample).iterdir()} == {
         "images.npy",
         "classes.npy",
+        "names.json",
         "manifest.json",
     }
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}

@@ -1,6 +1,7 @@
 """Scores go into whole parts, are those that evaluation gives, and go on where they stopped."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,8 @@ def test_a_sample_has_images_with_their_classes(request_for: Callable[..., Reque
     images, classes = (np.load(tmp_path / "sample" / name) for name in (scoring.SAMPLE_IMAGES, scoring.SAMPLE_CLASSES))
     told = {image.tobytes(): row["class"] for image, row in zip(IMAGES, read_rows(tmp_path / "output"), strict=True)}
     assert len(images) == 6
+    names = json.loads((tmp_path / "sample" / scoring.SAMPLE_NAMES).read_text())
+    assert [IMAGES[[*FILES].index(name)].tobytes() for name in names] == [image.tobytes() for image in images]
     assert [told[image.tobytes()] for image in images] == [CLASS_NAMES[label] for label in classes]
 
 
