@@ -46,6 +46,13 @@ def markdown(contents: ReportContents, path: str) -> str:
             f"- Model: {contents.registration.model_name}, version {contents.registration.version}",
             f"- Champion: {'none' if champion is None else f'version {champion}'}",
         ]
+        if (decision := contents.registration.decision) is not None and decision.comparisons:
+            against = decision.comparisons[0]
+            lines += [
+                f"- Against version {against.version}: {words.points(against.accuracy.difference.value)} points, "
+                f"{words.number(against.num_wins)} test images newly right, {words.number(against.num_losses)} newly "
+                "wrong"
+            ]
     if contents.drops is not None and contents.drops.drops:
         lines += [f"- Drops: {contents.drops.sentence}"]
     if contents.start_choice is not None:

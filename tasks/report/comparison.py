@@ -109,6 +109,7 @@ def _condition(guard: Guard, decision: Decision) -> Condition:
         "calibration": ("Probabilities", "not significantly worse"),
         "corruptions": ("Corruptions", "not significantly worse on corrupted test images"),
         "champion": ("Champion", "it can be compared with"),
+        "robustness": ("Robustness", "the accuracy on corrupted images has not dropped too far"),
     }
     name, holds = names[guard.name]
     if guard.name == "accuracy" and decision.policy == "improve":
@@ -156,9 +157,10 @@ def calibration_forest(comparison: Comparison, margin: float | None) -> Forest:
 
 def _accuracy_row(found: Comparison) -> Row:
     digits = words.digits_for(found.num_images)
-    values = f"version {found.version}: {words.percent(found.accuracy.champion.value, digits)} → " + words.percent(
-        found.accuracy.challenger.value, digits
+    before, after = (
+        words.percent(figure.value, digits) for figure in (found.accuracy.champion, found.accuracy.challenger)
     )
+    values = f"version {found.version}: {before}\u00a0→\u00a0{after}"
     name = f"{found.opponent.capitalize()}, {'all images' if found.images == 'all' else found.images}"
     difference = found.accuracy.difference
     return _row(name, values, difference, in_points=True, verdict=_verdict(difference, more_is="better"))

@@ -53,7 +53,7 @@ def render(contents: ReportContents, config: ReportConfig) -> str:
     """The whole page, below `MAX_BYTES`. Equal contents give equal text."""
     html = _render(contents, config, shortened=False)
     while len(html.encode()) > MAX_BYTES and any(config.model_dump().values()):
-        config = config.model_copy(update={name: number // 2 for name, number in config.model_dump().items()})
+        config = config.model_copy(update={name: 3 * number // 4 for name, number in config.model_dump().items()})
         html = _render(contents, config, shortened=True)
     return html
 

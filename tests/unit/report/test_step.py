@@ -32,6 +32,12 @@ def test_brief_gives_verdict_figures_and_place(promoted: ReportContents) -> None
     assert "runs/1/report.html" in text
 
 
+def test_brief_says_what_changed_from_the_champion(compared: ReportContents, promoted: ReportContents) -> None:
+    line = "- Against version 2: +3.33 points, 6 test images newly right, 4 newly wrong\n"
+    assert line in brief.markdown(compared, "runs/1/report.html")
+    assert "Against" not in brief.markdown(promoted, "runs/1/report.html")
+
+
 def test_brief_of_a_failed_run_gives_the_cause(failed: Callable[..., ReportContents]) -> None:
     text = brief.markdown(failed("The archive is cut off."), "runs/1/report.html")
     assert "Cause: The archive is cut off." in text
