@@ -4,8 +4,8 @@ import pytest
 
 from tasks.report.contents import ReportContents
 from tasks.report.robustness import robustness_table
-from tests.unit.report.conftest import publish_robustness
 from tests.unit.report.pages import render, sections, table
+from tests.unit.report.parts import publish_robustness
 
 
 def test_table_has_every_corruption_and_severity_and_the_champions_below(compared: ReportContents) -> None:
