@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix benchmark benchmark-checks benchmark-pipeline
+.PHONY: help run test test-service check fix benchmark benchmark-checks benchmark-pipeline
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ run: .venv/.synced ## Run the pipeline once; options: make run ARGS="--help".
 
 test: .venv/.synced ## Run the tests; options for pytest: make test ARGS="-k store".
 	@$(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
+
+test-service: .venv/.synced | $(UV) ## Run the tests against an MLflow server on PostgreSQL, which has to be installed.
+	@UV=$(UV) $(PYTHON) -m pytest -m service $(ARGS)
 
 check: .venv/.synced ## Check lock file, format, lint, types, import directions and deployments.
 	$(UV) lock --check

@@ -4,8 +4,9 @@ The truth about promotion is `tasks.ledger`; aliases mirror it and are repaired 
 and a version names their digest, so moving the store breaks nothing.
 """
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,15 +18,16 @@ from tasks.errors import RegistryError, RegistryUnreachableError
 from tasks.ledger import Ledger, LedgerEntry
 from tasks.succession import previous
 
-# Read when MLflow is imported. It would try a lost server seven times, for minutes, where Prefect's retries, which a
-# person can see, are to do that.
+# Read when MLflow is imported. It would send a request seven times where the answer is lost, and so make a version
+# twice; Prefect's retries, which a person can see, look first for what was made.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
@@ -44,6 +46,36 @@ class Version:
     number: int
     run_id: str
     tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of a model on one dataset.
+
+    Attributes:
+        dataset: Its name.
+        digest: SHA-256 of its images and labels.
+        context: What the model did with it: `training` or `testing`.
+        series: By name, the values over the epochs, from epoch 1; one value where there are no epochs.
+    """
+
+    dataset: str
+    digest: str
+    context: str
+    series: Mapping[str, Sequence[float]]
+
+    @property
+    def short_digest(self) -> str:
+        """As MLflow takes it, 36 characters."""
+        return self.digest[:36]
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A training in MLflow: the run, and the logged model that its figures hang on."""
+
+    run_id: str
+    model_id: str
 
 
 class Registry:
@@ -128,60 +160,79 @@ class Registry:
         experiment: str,
         run_name: str,
         *,
+        model_name: str,
         parameters: Mapping[str, object],
-        metrics: Mapping[str, float],
-        histories: Mapping[str, list[float]],
-        dataset: tuple[str, str],
+        figures: Sequence[Figures],
         tags: Mapping[str, str],
-    ) -> str:
-        """Record one finished training as an MLflow run.
+    ) -> LoggedRun:
+        """Record one finished training as an MLflow run and a logged model, with its figures on each dataset.
+
+        What a lost server cut off, of the same model, is ended as killed.
 
         Args:
             experiment: Name of the experiment, made if missing.
             run_name: What people see in the list.
+            model_name: The registered model that this is to be a version of.
             parameters: What was asked for.
-            metrics: Final figures.
-            histories: Figures by epoch, from epoch 1.
-            dataset: Name and digest of the data.
-            tags: Lineage.
-
-        Returns:
-            MLflow's run id.
+            figures: On the data that it was trained on, and on those that it was tested on.
+            tags: Lineage, `MODEL_TAG` among them.
         """
         with self._explained():
-            run = self._client.create_run(self._experiment(experiment), run_name=run_name)
-            run_id = str(run.info.run_id)
-            timestamp = run.info.start_time
-            series = {name: [value] for name, value in metrics.items()} | dict(histories)
+            experiment_id = self._experiment(experiment)
+            cut_off = f"attributes.status = 'RUNNING' and tags.{MODEL_TAG} = '{tags[MODEL_TAG]}'"
+            for begun in self._client.search_runs([experiment_id], cut_off):
+                self._client.set_terminated(begun.info.run_id, "KILLED")
+            run = self._client.create_run(experiment_id, run_name=run_name, tags=dict(tags))
+            run_id, timestamp = str(run.info.run_id), run.info.start_time
+            asked = {name: str(value) for name, value in parameters.items()}
+            external = {**tags, "mlflow.model.isExternal": "true"}  # its files stay in the store
+            model = self._client.create_logged_model(experiment_id, model_name, run_id, tags=external, params=asked)
+            model_id = str(self._client.finalize_logged_model(model.model_id, "READY").model_id)
             self._client.log_batch(
                 run_id,
                 metrics=[
-                    Metric(name, value, timestamp, step)
-                    for name, values in series.items()
+                    Metric(name, value, timestamp, step, model_id, on.dataset, on.short_digest)
+                    for on in figures
+                    for name, values in on.series.items()
                     for step, value in enumerate(values, start=1)
                 ],
-                params=[Param(name, str(value)) for name, value in parameters.items()],
-                tags=[RunTag(name, value) for name, value in tags.items()],
+                params=[Param(name, value) for name, value in asked.items()],
             )
-            # MLflow takes 36 characters of a digest; the whole one is among the tags.
-            entry = Dataset(name=dataset[0], digest=dataset[1][:36], source_type="store", source=f"store:{dataset[1]}")
-            self._client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
+            inputs = [
+                DatasetInput(
+                    Dataset(on.dataset, on.short_digest, source_type="sha256", source=on.digest),
+                    [InputTag("mlflow.data.context", on.context)],
+                )
+                for on in figures
+            ]
+            self._client.log_inputs(run_id, inputs)
+            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
             self._client.set_terminated(run_id)
-            return run_id
+            return LoggedRun(run_id, model_id)
 
-    def create_version(self, model_name: str, run_id: str, model_digest: str, tags: Mapping[str, str]) -> Version:
-        """Register a model of the store as the next version of `model_name`, and point `challenger` at it."""
+    def create_version(self, model_name: str, logged: LoggedRun, model_digest: str, tags: Mapping[str, str]) -> Version:
+        """Register a model of the store as the next version of `model_name`, linked with its logged model."""
         with self._explained():
             try:
                 self._client.create_registered_model(model_name)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
+            linked = {**tags, "logged_model_id": logged.model_id}
+            # A server takes no source without a slash.
+            source = f"store:/{model_digest}"
             created = self._client.create_model_version(
-                model_name, source=f"store:{model_digest}", run_id=run_id, tags=dict(tags)
+                model_name, source, logged.run_id, linked, await_creation_for=0, model_id=logged.model_id
             )
-            self._client.set_registered_model_alias(model_name, "challenger", str(created.version))
-            return Version(int(created.version), run_id, dict(tags))
+            # The way back, by which MLflow's pages lead from the figures to the version.
+            back = json.dumps([{"name": model_name, "version": str(created.version)}])
+            self._client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": back})
+            return Version(int(created.version), logged.run_id, linked)
+
+    def challenge(self, model_name: str, version: int) -> None:
+        """Point `challenger` at the version that was judged last."""
+        with self._explained():
+            self._client.set_registered_model_alias(model_name, "challenger", str(version))
 
     def tag_version(self, model_name: str, version: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
@@ -234,11 +285,10 @@ class Registry:
         try:
             yield
         except MlflowException as error:
-            origin = error.__cause__ or error.__context__
-            if _is_unreachable(error):
+            if lost := _lost_by(error):
                 raise RegistryUnreachableError(
-                    f"The MLflow server {self._uri} does not answer ({type(origin or error).__name__}). Start it, or "
-                    "mend MLFLOW_TRACKING_URI."
+                    f"The MLflow server {self._uri} does not answer ({type(lost).__name__}). Start it, or mend "
+                    "MLFLOW_TRACKING_URI."
                 ) from error
             raise RegistryError(f"MLflow at {self._uri} refused: {error.message}") from error
         except SQLAlchemyError as error:
@@ -256,7 +306,12 @@ def _or_none(version: int | None) -> str:
     return "none" if version is None else f"version {version}"
 
 
-def _is_unreachable(error: MlflowException) -> bool:
-    """MLflow wraps what requests raises (always an `OSError`), and a server's 5xx, in its own type."""
-    origin = error.__cause__ or error.__context__
-    return isinstance(origin, OSError) or error.get_http_status_code() in (429, 502, 503, 504)
+def _lost_by(error: MlflowException) -> BaseException | None:
+    """What shows that a server does not answer, or None where it refused.
+
+    MLflow wraps what requests raises (always an `OSError`), and a server's 5xx, in its own type, and that in another.
+    """
+    cause: BaseException | None = error
+    while isinstance(cause, MlflowException) and cause.get_http_status_code() not in (429, 502, 503, 504):
+        cause = cause.__cause__ or cause.__context__
+    return cause if isinstance(cause, MlflowException | OSError) else None

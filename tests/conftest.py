@@ -1,4 +1,4 @@
-"""What all tests share: a store of their own, a dataset in the real format, and a Prefect server for the session."""
+"""What all tests share: a store of their own, a dataset in the real format, registries to start from."""
 
 import logging
 import os
@@ -13,6 +13,8 @@ from tasks import machine, store
 from tasks.machine import Machine
 from tasks.store import Store
 from tasks.values.dataset import RawDataset
+from tests import mlflow_server
+from tests.mlflow_server import MlflowServer
 from tests.s3 import ENVIRONMENT, started
 
 
@@ -60,6 +62,31 @@ def s3_environment(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_endpoint}.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's SQLite as a first run makes it, which takes seconds."""
+    from tasks.registry import Registry
+
+    folder = tmp_path_factory.mktemp("registry")
+    with machine.use(Machine(store=folder)):
+        Registry()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def running_server() -> Iterator[MlflowServer]:
+    """An MLflow server on PostgreSQL, for tests that are marked `service`."""
+    with mlflow_server.running() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_server(running_server: MlflowServer) -> MlflowServer:
+    """The server, without anything in it."""
+    running_server.empty()
+    return running_server
 
 
 @pytest.fixture

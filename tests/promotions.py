@@ -40,15 +40,15 @@ def register(version: int, name: str = NAME) -> ModelRecord:
         dataset={"class_names": ["yes", "no"]},
     )
     registry = Registry()
-    run_id = registry.log_run(
-        "practice", f"run {version}", parameters={}, metrics={}, histories={}, dataset=("practice", "d" * 64), tags={}
-    )
     tags = {
         MODEL_TAG: record.model_sha256,
         "model_digest": record.model_digest,
         RECORD_TAG: publish_record(record),
     }
-    assert registry.create_version(name, run_id, artifact.digest, tags).number == version
+    logged = registry.log_run(
+        "practice", f"run {version}", model_name=name, parameters={}, figures=(), tags={MODEL_TAG: record.model_sha256}
+    )
+    assert registry.create_version(name, logged, artifact.digest, tags).number == version
     return record
 
 

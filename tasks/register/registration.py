@@ -18,7 +18,7 @@ from tasks.register.config import RegisterConfig
 from tasks.register.decisions import KeptDecision
 from tasks.register.evidence import Opponent, TestImages
 from tasks.register.gate import decide
-from tasks.registry import MODEL_TAG, RULE_TAG, VERDICT_TAG, Registry
+from tasks.registry import MODEL_TAG, RULE_TAG, VERDICT_TAG, Figures, LoggedRun, Registry
 from tasks.store import Reference
 from tasks.succession import promotion_of, was_rolled_back
 from tasks.values.dataset import RawDataset
@@ -81,8 +81,8 @@ def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Regist
     sha256 = model.result.model_sha256
     found = registry.find_version(name, sha256)
     if found is None:
-        run_id = _log_run(registry, candidate, config)
-        found = registry.create_version(name, run_id, model.artifact.digest, _tags(candidate))
+        logged = _log_run(registry, candidate, config)
+        found = registry.create_version(name, logged, model.artifact.digest, _tags(candidate))
     rule = _rule(candidate, config)
     promoted: LedgerEntry | None = None
     decision: Decision | None = None
@@ -121,6 +121,7 @@ def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Regist
     num_decisions = decisions.count(name, test_digest, ledger.entries())
     if verdict != "unchanged":
         tags = {"verdict_sentence": sentence, **_decision_tags(decision, num_decisions)}
+        registry.challenge(name, found.number)
         # Last: a run that is killed before this is decided anew by the next one.
         registry.tag_version(name, found.number, {**tags, RULE_TAG: rule, VERDICT_TAG: verdict})
     return Registration(
@@ -251,6 +252,7 @@ def _lineage(candidate: Candidate) -> dict[str, str]:
         "model_digest": model.artifact.digest,
         "splits_digest": splits.artifact.digest,
         "dataset": splits.dataset_name,
+        "dataset_digest": candidate.dataset.digest,
         "source": run.resolved_source,
         "practice_data": str(run.practice).lower(),
         "code_version": run.code_version,
@@ -273,12 +275,13 @@ def _start(model: TrainedModel) -> str:
     return "cold" if model.start is None else f"champion {model.start.digest}"
 
 
-def _log_run(registry: Registry, candidate: Candidate, config: RegisterConfig) -> str:
+def _log_run(registry: Registry, candidate: Candidate, config: RegisterConfig) -> LoggedRun:
     splits, evaluation, run = candidate.splits, candidate.evaluation, candidate.run
-    result, training = evaluation.result, candidate.model.result
+    training = candidate.model.result
     return registry.log_run(
         config.experiment,
         run.run_name,
+        model_name=model_name(splits.dataset_name),
         parameters={
             "recipe": training.recipe,
             "seed": training.seed,
@@ -287,18 +290,7 @@ def _log_run(registry: Registry, candidate: Candidate, config: RegisterConfig) -
             "num_train_images": training.num_train_images,
             "num_parameters": training.num_parameters,
         },
-        metrics={
-            **_with_bounds("test_accuracy", result.accuracy),
-            "test_loss": result.loss,
-            "test_macro_f1": result.macro_f1,
-            "test_expected_calibration_error": result.expected_calibration_error,
-            **_without_near_duplicates(evaluation),
-            **_on_extra_test(evaluation),
-            **_under_corruption(candidate.robustness),
-            "temperature": training.temperature,
-        },
-        histories=_histories(training.history),
-        dataset=(splits.dataset_name, splits.artifact.digest),
+        figures=_figures(candidate),
         tags={
             **_lineage(candidate),
             **_extra_test_digest(evaluation),
@@ -307,26 +299,33 @@ def _log_run(registry: Registry, candidate: Candidate, config: RegisterConfig) -
     )
 
 
-def _without_near_duplicates(evaluation: Evaluation) -> dict[str, float]:
-    """The accuracy on test images without near-duplicate in train, where there are such."""
-    subset = evaluation.without_near_duplicates
-    return _with_bounds("test_accuracy_without_near_duplicates", subset.accuracy) if subset is not None else {}
+def _figures(candidate: Candidate) -> list[Figures]:
+    """What is known of the model, on the images that it was made of and on those that it was tested on."""
+    splits, training, evaluation = candidate.splits, candidate.model.result, candidate.evaluation
+    result, subset, extra = evaluation.result, evaluation.without_near_duplicates, evaluation.extra_test
+    corrupted = candidate.robustness.challenger if candidate.robustness is not None else None
+    name = splits.dataset_name
+    learned = {**_histories(training.history), "temperature": [training.temperature]}
+    tested = {
+        **_with_bounds("test_accuracy", result.accuracy),
+        "test_loss": [result.loss],
+        "test_macro_f1": [result.macro_f1],
+        "test_expected_calibration_error": [result.expected_calibration_error],
+        **(_with_bounds("test_accuracy_without_near_duplicates", subset.accuracy) if subset is not None else {}),
+        **(_with_bounds("corrupted_accuracy", corrupted.mean_accuracy) if corrupted is not None else {}),
+    }
+    figures = [
+        Figures(name, splits.artifact.digest, "training", learned),
+        Figures(f"{name}-test", evaluation.test_digest, "testing", tested),
+    ]
+    if extra is not None:
+        series = _with_bounds("extra_test_accuracy", extra.result.accuracy)
+        figures.append(Figures("extra-test", extra.digest, "testing", series))
+    return figures
 
 
-def _on_extra_test(evaluation: Evaluation) -> dict[str, float]:
-    """The accuracy on the extra test images, where there are such."""
-    extra = evaluation.extra_test
-    return _with_bounds("extra_test_accuracy", extra.result.accuracy) if extra is not None else {}
-
-
-def _under_corruption(pair: RobustnessPair | None) -> dict[str, float]:
-    """The mean accuracy of the network on corrupted test images, where there is one."""
-    found = pair.challenger if pair is not None else None
-    return _with_bounds("corrupted_accuracy", found.mean_accuracy) if found is not None else {}
-
-
-def _with_bounds(name: str, accuracy: Interval) -> dict[str, float]:
-    return {name: accuracy.value, f"{name}_low": accuracy.low, f"{name}_high": accuracy.high}
+def _with_bounds(name: str, accuracy: Interval) -> dict[str, list[float]]:
+    return {name: [accuracy.value], f"{name}_low": [accuracy.low], f"{name}_high": [accuracy.high]}
 
 
 def _histories(epochs: tuple[EpochMetrics, ...]) -> dict[str, list[float]]:

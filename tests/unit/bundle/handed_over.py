@@ -84,10 +84,8 @@ def make(opened: Store, dataset_name: str = "synthetic") -> HandedOver:
         "verdict_sentence": SENTENCE,
         VERDICT_TAG: "promoted",
     }
-    run_id = registry.log_run(
-        "tests", "run", parameters={}, metrics={}, histories={}, dataset=("synthetic", "0" * 64), tags={}
-    )
-    version = registry.create_version(name, run_id, model.artifact.digest, tags)
+    logged = registry.log_run("tests", "run", model_name=name, parameters={}, figures=(), tags=tags)
+    version = registry.create_version(name, logged, model.artifact.digest, tags)
     return HandedOver(
         dataset=dataset,
         splits=splits,
@@ -100,7 +98,7 @@ def make(opened: Store, dataset_name: str = "synthetic") -> HandedOver:
             sentence=SENTENCE,
             champion_version=1,
             ledger_entry=1,
-            run_id=run_id,
+            run_id=logged.run_id,
             num_decisions=1,
         ),
         exported=Exported(

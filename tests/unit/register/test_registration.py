@@ -1,24 +1,26 @@
-"""Registration against a real MLflow database in the store."""
+"""Registration against MLflow's SQLite in the store and, marked `service`, against a server on PostgreSQL."""
 
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cnn_model.class_names import CLASS_NAMES
 from cnn_model.results import EpochMetrics, EvaluationResult, Interval, Scores
-from tasks import store
+from tasks import machine, store
 from tasks.errors import RegistryError, RegistryUnreachableError
 from tasks.ledger import Ledger, LedgerEntry, model_name
 from tasks.machine import Machine, use
 from tasks.register.config import RegisterConfig
 from tasks.register.decisions import KeptDecision
 from tasks.register.registration import Candidate, register_model
-from tasks.registry import HEAD_TAG, RULE_TAG, VERDICT_TAG, Registry
+from tasks.registry import HEAD_TAG, MODEL_TAG, RULE_TAG, VERDICT_TAG, Registry
 from tasks.store import Reference, Store
 from tasks.succession import anchor, previous
 from tasks.values.dataset import RawDataset
@@ -32,6 +34,18 @@ from tasks.values.robustness import RobustnessPair
 from tasks.values.splits import Splits
 from tests.near_duplicates import publish_near_duplicates
 from tests.results import make_training_result
+
+
+@pytest.fixture(params=["SQLite", pytest.param("server", marks=pytest.mark.service)])
+def opened_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store that is the current one, and an empty registry."""
+    chosen = Machine(store=tmp_path / "store")
+    if request.param == "server":
+        chosen = chosen.model_copy(update={"tracking_uri": request.getfixturevalue("empty_server").uri})
+    with use(chosen):
+        if chosen.tracking_uri is None:
+            shutil.copy(request.getfixturevalue("empty_database"), store.current().folder())
+        yield store.current()
 
 
 def artifact(text: str) -> Reference:
@@ -126,7 +140,7 @@ def register(
         trained_at=datetime(2026, 1, 1, tzinfo=UTC),
         start=start,
         result=make_training_result(
-            history, model_sha256=model * 64, best_epoch=2, temperature=1.1, versions={"keras": "3"}
+            history, model_sha256=(model * 64)[:64], best_epoch=2, temperature=1.1, versions={"keras": "3"}
         ),
     )
     result = EvaluationResult(
@@ -430,10 +444,13 @@ def test_a_refused_model_is_judged_anew_when_the_rule_or_the_champion_changed(op
     assert register(0.5, "a", floor=0.8).verdict == "unchanged"
 
 
-def test_a_registry_that_was_lost_is_not_taken_for_the_one_of_the_ledger(opened_store: Store) -> None:
+def test_a_registry_that_was_lost_is_not_taken_for_the_one_of_the_ledger(
+    opened_store: Store, empty_database: Path
+) -> None:
     """It counts from 1 again, so its numbers are those of other models."""
     register(0.5, "a")
     register(0.6, "b")
+    shutil.copy(empty_database, opened_store.root / "new.db")
     begun_anew = Machine(store=opened_store.root, tracking_uri=f"sqlite:///{opened_store.root}/new.db")
     with use(begun_anew):
         for model in ("b", "c"):
@@ -443,17 +460,20 @@ def test_a_registry_that_was_lost_is_not_taken_for_the_one_of_the_ledger(opened_
 
 
 def test_runs_that_register_at_once_get_one_version_and_one_promotion_each_model(opened_store: Store) -> None:
+    (opened_store.root / "mlflow.db").unlink(missing_ok=True)  # which they are to make at once, too
+    settings = machine.current()
+    assert settings is not None
     script = (
-        "import pathlib, sys\n"
+        "import sys\n"
         "from tasks.machine import Machine, use\n"
         "from tests.unit.register.test_registration import register\n"
-        "with use(Machine(store=pathlib.Path(sys.argv[1]))):\n"
+        "with use(Machine.model_validate_json(sys.argv[1])):\n"
         "    print(register(float(sys.argv[2]), sys.argv[3]).verdict)\n"
     )
     runs = [("0.5", "a"), ("0.5", "a"), ("0.6", "b")]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, str(opened_store.root), *run], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", script, settings.model_dump_json(), *run], stdout=subprocess.PIPE, text=True
         )
         for run in runs
     ]
@@ -478,6 +498,78 @@ def test_what_people_look_for_is_in_mlflow(opened_store: Store) -> None:
     assert run.data.params["recipe"] == "fast"
     assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
     assert run.data.tags["practice_data"] == "true"
+
+
+def test_the_figures_hang_on_the_version_and_on_their_dataset(opened_store: Store) -> None:
+    registered = register(0.5, "a", extra_test_accuracy=0.4)
+    client = Registry()._client
+    version = client.get_model_version("practice-cnn", str(registered.version))
+    run = client.get_run(registered.run_id)
+    model = client.get_logged_model(version.tags["logged_model_id"])
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": "practice-cnn", "version": "1"}]
+    assert (model.name, model.source_run_id, model.status) == ("practice-cnn", registered.run_id, "READY")
+    assert model.params == run.data.params
+    datasets = {(entry.dataset.name, entry.dataset.digest, entry.tags[0].value) for entry in run.inputs.dataset_inputs}
+    splits = version.tags["splits_digest"][:36]
+    assert datasets == {
+        ("synthetic", splits, "training"),
+        ("synthetic-test", "t", "testing"),
+        ("extra-test", ("ef" * 32)[:36], "testing"),
+    }
+    figures: dict[tuple[str, str], set[str]] = {}
+    for metric in model.metrics:
+        figures.setdefault((metric.dataset_name, metric.dataset_digest), set()).add(metric.key)
+    assert figures["synthetic", splits] >= {"loss", "validation_loss", "accuracy", "temperature"}
+    assert figures["synthetic-test", "t"] >= {"test_accuracy", "test_accuracy_low", "test_loss"}
+    assert figures["extra-test", ("ef" * 32)[:36]] >= {"extra_test_accuracy"}
+    # Models by what they do on these test images: what the link is for.
+    better = register(0.6, "b")
+    found = client.search_logged_models(
+        [run.info.experiment_id],
+        "metrics.test_accuracy > 0.55",
+        datasets=[{"dataset_name": "synthetic-test", "dataset_digest": "t"}],
+    )
+    assert [model.source_run_id for model in found] == [better.run_id]
+
+
+def test_a_version_says_what_it_was_made_of_and_what_became_of_it(opened_store: Store) -> None:
+    registered = register(0.5, "a")
+    (entry,) = Ledger(opened_store.folder("ledger", "practice-cnn")).entries()
+    version = Registry()._client.get_model_version("practice-cnn", "1")
+    assert version.source == f"store:/{entry.model_digest}"
+    assert (
+        version.tags.items()
+        >= {
+            "dataset_digest": raw_dataset("synthetic").digest,
+            "code_version": "abc",
+            "model_digest": entry.model_digest,
+            "model_sha256": "a" * 64,
+            "verdict": "promoted",
+            "verdict_sentence": registered.sentence,
+        }.items()
+    )
+
+
+def test_aliases_that_somebody_moved_are_put_back(opened_store: Store) -> None:
+    register(0.5, "a")
+    register(0.6, "b")
+    register(0.4, "c")
+    assert aliases() == {"champion": 2, "previous": 1, "challenger": 3}
+    client = Registry()._client
+    client.set_registered_model_alias("practice-cnn", "champion", "3")
+    client.delete_registered_model_alias("practice-cnn", "previous")
+    assert register(0.4, "c").verdict == "unchanged"
+    assert aliases() == {"champion": 2, "previous": 1, "challenger": 3}
+
+
+def test_a_run_that_was_cut_off_is_ended_as_killed_and_recorded_anew(opened_store: Store) -> None:
+    client = Registry()._client
+    experiment = client.create_experiment(RegisterConfig().experiment)
+    cut_off, other = (client.create_run(experiment, tags={MODEL_TAG: model * 64}).info.run_id for model in ("a", "b"))
+    registered = register(0.5, "a")
+    status = {run: client.get_run(run).info.status for run in (cut_off, other, registered.run_id)}
+    assert status == {cut_off: "KILLED", other: "RUNNING", registered.run_id: "FINISHED"}
 
 
 def test_mlflow_has_what_a_model_started_from(opened_store: Store) -> None:
