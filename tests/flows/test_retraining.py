@@ -83,6 +83,22 @@ def test_another_seed_trains_anew_from_the_same_splits(filled_store: Path) -> No
     assert summary.num_test_set_decisions == 2
 
 
+def test_a_store_that_was_moved_has_its_results_versions_and_champion(
+    filled_store: Path, first_run: FinishedRun
+) -> None:
+    # Where it was is nothing any more, so a path that somebody kept would lead nowhere.
+    away = first_run.store.rename(first_run.store.with_name("away"))
+    try:
+        assert retrain_in(filled_store).outcome == "unchanged"
+        summary = retrain_in(filled_store, train={"recipe": "tutorial-64-logits", "epochs": 1, "seed": 2})
+    finally:
+        away.rename(first_run.store)
+    assert outcomes(summary) == ran_from("train")
+    assert (summary.model_version, summary.steps["champion"].outcome) == (2, "ran")
+    assert summary.decision is not None
+    assert [compared.version for compared in summary.decision.comparisons] == [1]
+
+
 def test_a_corrected_label_is_trained_on(filled_store: Path, first_run: FinishedRun, tmp_path: Path) -> None:
     assert first_run.summary.dataset is not None
     digest = first_run.summary.dataset.digest
