@@ -1,61 +1,27 @@
 """Registers a model, decides about it and promotes it. Each step can be repeated after a kill without harm."""
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 from filelock import FileLock
 
 from cnn_model.metrics import Probabilities
-from cnn_model.results import EpochMetrics, Interval
 from tasks import store
-from tasks.champions import RECORD_TAG, ModelRecord, publish_record
 from tasks.errors import RegistryError
 from tasks.ledger import LedgerEntry, model_name, open_ledger
-from tasks.register import corruptions, decisions
+from tasks.register import corruptions, decisions, run_log
+from tasks.register.candidate import Candidate
 from tasks.register.config import RegisterConfig
 from tasks.register.decisions import KeptDecision
 from tasks.register.evidence import Opponent, TestImages
 from tasks.register.gate import decide
-from tasks.registry import MODEL_TAG, RULE_TAG, VERDICT_TAG, Figures, LoggedRun, Registry
+from tasks.registry import RULE_TAG, VERDICT_TAG, Registry
 from tasks.store import Reference
 from tasks.succession import promotion_of, was_rolled_back
-from tasks.values.dataset import RawDataset
 from tasks.values.decision import Decision
-from tasks.values.evaluation import Evaluation
-from tasks.values.execution import RunInfo
-from tasks.values.model import TrainedModel
-from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.opponents import Opponents, ScoredChampion
 from tasks.values.registration import Registration, Verdict
-from tasks.values.robustness import RobustnessPair
-from tasks.values.splits import Splits
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A new model and everything that is known of it.
-
-    Attributes:
-        dataset: What it was trained on.
-        splits: Cut from it.
-        model: The model.
-        evaluation: Its figures on the test split.
-        near_duplicates: Of the dataset.
-        opponents: Whom it is compared with, scored on the same test split.
-        robustness: The model and the champion on corrupted test images; None where none were corrupted.
-        run: The run that made it.
-    """
-
-    dataset: RawDataset
-    splits: Splits
-    model: TrainedModel
-    evaluation: Evaluation
-    near_duplicates: NearDuplicates
-    opponents: Opponents
-    robustness: RobustnessPair | None
-    run: RunInfo
 
 
 def register_model(candidate: Candidate, config: RegisterConfig) -> Registration:
@@ -81,8 +47,8 @@ def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Regist
     sha256 = model.result.model_sha256
     found = registry.find_version(name, sha256)
     if found is None:
-        logged = _log_run(registry, candidate, config)
-        found = registry.create_version(name, logged, model.artifact.digest, _tags(candidate))
+        logged = run_log.log_run(registry, candidate, config.experiment)
+        found = registry.create_version(name, logged, model.artifact.digest, run_log.version_tags(candidate))
     rule = _rule(candidate, config)
     promoted: LedgerEntry | None = None
     decision: Decision | None = None
@@ -120,7 +86,7 @@ def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Regist
     registry.mirror(name, ledger)
     num_decisions = decisions.count(name, test_digest, ledger.entries())
     if verdict != "unchanged":
-        tags = {"verdict_sentence": sentence, **_decision_tags(decision, num_decisions)}
+        tags = {"verdict_sentence": sentence, **run_log.decision_tags(decision, num_decisions)}
         registry.challenge(name, found.number)
         # Last: a run that is killed before this is decided anew by the next one.
         registry.tag_version(name, found.number, {**tags, RULE_TAG: rule, VERDICT_TAG: verdict})
@@ -207,7 +173,7 @@ def _probabilities(artifact: Reference) -> Probabilities:
 
 def _entry(version: int, champion: LedgerEntry | None, candidate: Candidate, decision: Decision) -> LedgerEntry:
     return LedgerEntry(
-        **_record(candidate).model_dump(),
+        **run_log.record_of(candidate).model_dump(),
         promoted_at=datetime.now(UTC),
         run_id=candidate.run.run_id,
         replaces_version=champion.version if champion else None,
@@ -216,123 +182,3 @@ def _entry(version: int, champion: LedgerEntry | None, candidate: Candidate, dec
         actor=decision.actor or candidate.run.run_name,
         reason=decision.sentence,
     )
-
-
-def _record(candidate: Candidate) -> ModelRecord:
-    evaluation, dataset = candidate.evaluation, candidate.dataset
-    return ModelRecord(
-        model_name=model_name(candidate.splits.dataset_name),
-        model_digest=candidate.model.artifact.digest,
-        model_sha256=candidate.model.result.model_sha256,
-        accuracy=evaluation.result.accuracy.value,
-        test_digest=evaluation.test_digest,
-        dataset_digest=dataset.digest,
-        dataset=dataset.model_dump(mode="json"),
-    )
-
-
-def _decision_tags(decision: Decision | None, num_decisions: int) -> dict[str, str]:
-    """What people look for among versions: what decided, who forced it and why, and the difference in accuracy."""
-    if decision is None:
-        return {}
-    tags = {"verdict_basis": decision.basis, "num_test_set_decisions": str(num_decisions)}
-    if decision.actor is not None and decision.reason is not None:
-        tags |= {"forced_by": decision.actor, "forced_because": decision.reason}
-    if decision.comparisons:
-        difference = decision.comparisons[0].accuracy.difference
-        tags["accuracy_difference"] = f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
-    return tags
-
-
-def _lineage(candidate: Candidate) -> dict[str, str]:
-    model, splits, run = candidate.model, candidate.splits, candidate.run
-    return {
-        MODEL_TAG: model.result.model_sha256,
-        "start": _start(model),
-        "model_digest": model.artifact.digest,
-        "splits_digest": splits.artifact.digest,
-        "dataset": splits.dataset_name,
-        "dataset_digest": candidate.dataset.digest,
-        "source": run.resolved_source,
-        "practice_data": str(run.practice).lower(),
-        "code_version": run.code_version,
-        "flow_run_id": run.run_id,
-    }
-
-
-def _tags(candidate: Candidate) -> dict[str, str]:
-    """Of a new version: its lineage, and what is needed to promote it by hand."""
-    return {**_lineage(candidate), RECORD_TAG: publish_record(_record(candidate))}
-
-
-def _extra_test_digest(evaluation: Evaluation) -> dict[str, str]:
-    """What the accuracy on the extra test images is of: it compares only where this is equal."""
-    return {"extra_test_digest": evaluation.extra_test.digest} if evaluation.extra_test is not None else {}
-
-
-def _start(model: TrainedModel) -> str:
-    """What the model started from: cold, or a champion, by the digest that its version has as `model_digest`."""
-    return "cold" if model.start is None else f"champion {model.start.digest}"
-
-
-def _log_run(registry: Registry, candidate: Candidate, config: RegisterConfig) -> LoggedRun:
-    splits, evaluation, run = candidate.splits, candidate.evaluation, candidate.run
-    training = candidate.model.result
-    return registry.log_run(
-        config.experiment,
-        run.run_name,
-        model_name=model_name(splits.dataset_name),
-        parameters={
-            "recipe": training.recipe,
-            "seed": training.seed,
-            "start": _start(candidate.model),
-            "epochs": len(training.history),
-            "num_train_images": training.num_train_images,
-            "num_parameters": training.num_parameters,
-        },
-        figures=_figures(candidate),
-        tags={
-            **_lineage(candidate),
-            **_extra_test_digest(evaluation),
-            **{f"version.{key}": value for key, value in training.versions.items()},
-        },
-    )
-
-
-def _figures(candidate: Candidate) -> list[Figures]:
-    """What is known of the model, on the images that it was made of and on those that it was tested on."""
-    splits, training, evaluation = candidate.splits, candidate.model.result, candidate.evaluation
-    result, subset, extra = evaluation.result, evaluation.without_near_duplicates, evaluation.extra_test
-    corrupted = candidate.robustness.challenger if candidate.robustness is not None else None
-    name = splits.dataset_name
-    learned = {**_histories(training.history), "temperature": [training.temperature]}
-    tested = {
-        **_with_bounds("test_accuracy", result.accuracy),
-        "test_loss": [result.loss],
-        "test_macro_f1": [result.macro_f1],
-        "test_expected_calibration_error": [result.expected_calibration_error],
-        **(_with_bounds("test_accuracy_without_near_duplicates", subset.accuracy) if subset is not None else {}),
-        **(_with_bounds("corrupted_accuracy", corrupted.mean_accuracy) if corrupted is not None else {}),
-    }
-    figures = [
-        Figures(name, splits.artifact.digest, "training", learned),
-        Figures(f"{name}-test", evaluation.test_digest, "testing", tested),
-    ]
-    if extra is not None:
-        series = _with_bounds("extra_test_accuracy", extra.result.accuracy)
-        figures.append(Figures("extra-test", extra.digest, "testing", series))
-    return figures
-
-
-def _with_bounds(name: str, accuracy: Interval) -> dict[str, list[float]]:
-    return {name: [accuracy.value], f"{name}_low": [accuracy.low], f"{name}_high": [accuracy.high]}
-
-
-def _histories(epochs: tuple[EpochMetrics, ...]) -> dict[str, list[float]]:
-    """Each figure over the epochs, by its name: `loss`, `validation_loss` and so on."""
-    histories: dict[str, list[float]] = {}
-    for epoch in epochs:
-        for prefix, scores in (("", epoch.train), ("validation_", epoch.validation)):
-            for name, value in scores.model_dump().items() if scores is not None else ():
-                histories.setdefault(prefix + name, []).append(value)
-    return histories

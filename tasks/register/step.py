@@ -29,7 +29,8 @@ def register(
 ) -> Registration:
     """Record the model in the registry and promote it if it earned that; a refusal is a result, not a failure."""
     # MLflow takes a second to import and belongs to this step alone.
-    from tasks.register.registration import Candidate, register_model
+    from tasks.register.candidate import Candidate
+    from tasks.register.registration import register_model
 
     candidate = Candidate(dataset, splits, model, evaluation, near_duplicates, opponents, robustness, run)
     return register_model(candidate, config)

@@ -17,9 +17,10 @@ from tasks import machine, store
 from tasks.errors import RegistryError, RegistryUnreachableError
 from tasks.ledger import Ledger, LedgerEntry, model_name
 from tasks.machine import Machine, use
+from tasks.register.candidate import Candidate
 from tasks.register.config import RegisterConfig
 from tasks.register.decisions import KeptDecision
-from tasks.register.registration import Candidate, register_model
+from tasks.register.registration import register_model
 from tasks.registry import HEAD_TAG, MODEL_TAG, RULE_TAG, VERDICT_TAG, Registry
 from tasks.store import Reference, Store
 from tasks.succession import anchor, previous
