@@ -1,10 +1,12 @@
 """How far the probabilities of a model can be taken at their word. NumPy and SciPy alone."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from cnn_model.metrics import NUM_BINS, Labels, Probabilities, accuracy_interval
+from cnn_model.metrics import NUM_BINS, Probabilities, accuracy_interval
 from cnn_model.results import Interval
 
 
@@ -23,7 +25,9 @@ class ReliabilityBin:
     accuracy: Interval
 
 
-def reliability(probabilities: Probabilities, labels: Labels, num_bins: int = NUM_BINS) -> tuple[ReliabilityBin, ...]:
+def reliability(
+    probabilities: Probabilities, labels: npt.NDArray[np.integer[Any]], num_bins: int = NUM_BINS
+) -> tuple[ReliabilityBin, ...]:
     """Confidence beside accuracy over bins of equal mass, those of the expected calibration error; the unsurest first.
 
     Args:

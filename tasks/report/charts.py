@@ -124,14 +124,14 @@ def severity(lines: Sequence[tuple[str, bool, Sequence[float]]]) -> str:
 def history(points: Sequence[Point]) -> str:
     """The accuracy of every run with its interval, in the order of the runs."""
     figure, axes = _panel(legend_rows=2)
-    places = np.arange(1, len(points) + 1)
+    numbered = list(enumerate(points, start=1))
+    same = [(place, point) for place, point in numbered if point.same_images]
     groups = (
-        ("promoted", "o", CHALLENGER, CHALLENGER, lambda point: point.same_images and point.promoted),
-        ("not promoted", "o", CHALLENGER, PLACEHOLDERS.paper, lambda point: point.same_images and not point.promoted),
-        ("other test images", "D", CHAMPION, PLACEHOLDERS.paper, lambda point: not point.same_images),
+        ("promoted", "o", CHALLENGER, CHALLENGER, [item for item in same if item[1].promoted]),
+        ("not promoted", "o", CHALLENGER, PLACEHOLDERS.paper, [item for item in same if not item[1].promoted]),
+        ("other test images", "D", CHAMPION, PLACEHOLDERS.paper, [item for item in numbered if item not in same]),
     )
-    for name, marker, colour, fill, belongs in groups:
-        chosen = [(place, point) for place, point in zip(places, points, strict=True) if belongs(point)]
+    for name, marker, colour, fill, chosen in groups:
         if not chosen:
             continue
         values = np.array([point.accuracy.value for _, point in chosen])
@@ -147,22 +147,27 @@ def history(points: Sequence[Point]) -> str:
             elinewidth=1.2,
             label=name,
         )
-    current = [place for place, point in zip(places, points, strict=True) if point.current]
-    for place in current:
+    for place in (place for place, point in numbered if point.current):
         axes.axvline(place, color=PLACEHOLDERS.muted, linewidth=1.2, linestyle=":", label="this run", zorder=0)
     axes.set_xlim(0.4, len(points) + 0.6)
     axes.margins(y=0.12)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
-    ends = sorted({1, (len(points) + 1) // 2, len(points)}) if len(points) > 4 else sorted({1, len(points)})
-    axes.set_xticks(ends, [words.day(points[place - 1].started) for place in ends])
-    for label, place in zip(axes.get_xticklabels(), ends, strict=True):
-        label.set_horizontalalignment("center" if 1 < place < len(points) else "left" if place == 1 else "right")
+    _date_ticks(axes, [point.started for point in points])
     _legend(axes)
-    same = [point.accuracy.value for point in points if point.same_images]
     described = f"{len(points)} runs"
     if same:
-        described += f"; on these test images between {words.percent(min(same), 2)} and {words.percent(max(same), 2)}"
+        shares = [point.accuracy.value for _, point in same]
+        described += f"; on these test images between {words.percent(min(shares), 2)} and "
+        described += words.percent(max(shares), 2)
     return inline_svg(figure, "history-chart", "Accuracy of the runs with 95 % intervals", described + ".")
+
+
+def _date_ticks(axes: Axes, dates: Sequence[datetime]) -> None:
+    """The first, the last and, of many, the middle one; the outer ones within the axes."""
+    ends = sorted({1, (len(dates) + 1) // 2, len(dates)} if len(dates) > 4 else {1, len(dates)})
+    axes.set_xticks(ends, [words.day(dates[place - 1]) for place in ends])
+    for label, place in zip(axes.get_xticklabels(), ends, strict=True):
+        label.set_horizontalalignment("center" if 1 < place < len(dates) else "left" if place == 1 else "right")
 
 
 def _panel(legend_rows: int = 1) -> tuple[Figure, Axes]:

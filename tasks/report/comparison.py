@@ -202,13 +202,14 @@ def _forest(
     room = 0.06 * (high - low) or 0.01
     low, high = low - room, high + room
     scale = 100 if in_points else 1
-    places = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(scale * low, scale * high)
+    locator = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10])
+    places = [float(place) for place in locator.tick_values(scale * low, scale * high)]
     # As many decimals as the steps have: "0.5", not "0.50".
     digits = max(len(f"{place:.6g}".partition(".")[2]) for place in places)
     step = places[1] - places[0]
     ticks = tuple(
         Tick(place / scale, words.signed(place, digits) if place else "0", minor=round(place / step) % 2 == 1)
-        for place in places.tolist()
+        for place in places
         if low <= place / scale <= high
     )
     return Forest({name: group for name, group in groups.items() if group}, Axis(low, high, ticks, margin), worse_is)
