@@ -130,13 +130,13 @@ def _user() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--store", type=_path, help="Folder of the store; else RETRAINING_STORE, else ./store.")
     common.add_argument(
         "--model", type=_text(200), help=f"Registered model; else the one that has a ledger, else {OFFICIAL}."
     )
     common.add_argument("--json", action="store_true", help="Write JSON for a program.")
-    by_person = argparse.ArgumentParser(add_help=False)
+    by_person = _Parser(add_help=False)
     by_person.add_argument("--reason", type=_text(MAX_REASON_LENGTH), required=True, help="Why; kept in the ledger.")
     by_person.add_argument("--actor", type=_text(MAX_ACTOR_LENGTH), help="Who; else the user of the system.")
 

@@ -97,27 +97,27 @@ def manual(made: Manual) -> RenderableType:
 
 
 def verification(found: Verification) -> RenderableType:
-    """What was looked at, and each fault on a line of its own."""
-    lines: list[Text] = []
+    """What was looked at, and what is wrong."""
+    lines: list[tuple[str, str]] = []
     if found.entries is not None:
-        sealed = "; the last was not sealed, and is now" if found.sealed else ""
+        sealed = "; the last one had no seal, and has one now" if found.sealed else ""
         lines += [
-            Text(f"Ledger   {found.ledger}: {_count(found.entries, 'entry', 'entries')}, none altered or lost{sealed}"),
-            Text(f"Models   {_count(found.num_models, 'model', 'models')} looked at"),
-            Text(f"Aliases  champion {found.champion}, previous {found.previous or 'none'}"),
-            *(Text(f"         repaired: {change}", "yellow") for change in found.repaired),
+            ("Ledger", f"{_count(found.entries, 'entry', 'entries')} in {found.ledger}, none altered or lost{sealed}"),
+            ("Models", f"{found.num_models} held against their digests"),
+            ("Aliases", f"champion {found.champion}, previous {found.previous or 'none'}"),
+            *(("Repaired", change) for change in found.repaired),
         ]
-    lines += [Text(f"Fault    {fault.place} {fault.problem}", "bold red") for fault in found.faults]
-    end = f"{_count(len(found.faults), 'fault', 'faults')}" if found.faults else "no fault"
-    return Group(*lines, Text(f"{found.model_name}: {end}.", "bold"))
+    lines += [("Fault", f"{fault.place} {fault.problem}") for fault in found.faults]
+    lines.append(("Result", _count(len(found.faults), "fault", "faults") if found.faults else "no fault"))
+    return _lines(lines)
 
 
 def _lines(lines: Sequence[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column()
+    table.add_column(width=len("Champion"))
     table.add_column(overflow="fold")
     for heading, text in lines:
-        table.add_row(heading, escape(text))
+        table.add_row(heading, escape(text), style="bold red" if heading == "Fault" else "")
     return table
 
 

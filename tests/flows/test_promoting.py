@@ -36,9 +36,7 @@ def test_promotion_and_rollback_from_the_dashboard_show_who_is_champion(folder: 
     state = promoting.rollback(return_state=True, **BY)
     assert state.message == "practice-cnn version 2 is champion again (entry 4 of the ledger)."
     state = promoting.rollback(to=3, return_state=True, **BY)
-    artifact = Artifact.get("champion-practice-cnn")
-    assert artifact is not None
-    text = str(artifact.data)
+    text = str(getattr(Artifact.get("champion-practice-cnn"), "data", None))
     assert text.startswith("practice-cnn version 3 is champion again (entry 5 of the ledger).")
     newest, *_ = [line for line in text.splitlines() if line.startswith("| 5 ")]
     assert newest.endswith("| 3 | 2 | rollback | Jane | it \\| is needed |")

@@ -120,16 +120,16 @@ def test_a_promotion_stands_where_mlflow_cannot_be_reached(run: Run, monkeypatch
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     code, output, _ = run("verify")
     assert code == 0
-    assert "repaired: champion was version 2, is version 1" in output
+    assert "Repaired champion was version 2, is version 1" in output
 
 
 def test_verify_names_each_fault(run: Run, folder: Path) -> None:
     code, output, _ = run("verify")
-    assert (code, output.splitlines()[-1]) == (0, "practice-cnn: no fault.")
+    assert (code, output.splitlines()[-1]) == (0, "Result   no fault")
     for model in folder.glob("artifacts/*/*/model.keras"):
         model.write_text("other weights")
     code, output, _ = run("verify")
-    assert (code, output.splitlines()[-1]) == (1, "practice-cnn: 2 faults.")
+    assert (code, output.splitlines()[-1]) == (1, "Result   2 faults")
     (folder / "ledger" / NAME / "000002.json").write_text("{}")
     code, output, _ = run("verify", "--json")
     (fault,) = json.loads(output)["faults"]
