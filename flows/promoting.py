@@ -18,21 +18,22 @@ from tasks.promotion import MAX_ACTOR_LENGTH, MAX_REASON_LENGTH, Manual
 OFFICIAL = MODEL_NAMES["cifar10"]
 RECENT_ENTRIES = 10
 
-ModelName = Annotated[str, Field(pattern="^[a-z0-9-]+$", max_length=200, description="Registered model.")]
-Version = Annotated[int, Field(ge=1, description="A version that MLflow lists, 1 or more.")]
-Target = Annotated[
-    int | None,
-    Field(ge=1, description="An earlier champion's version; left out, the one that the champion replaced."),
-]
-Reason = Annotated[
-    str, Field(pattern=r"\S", max_length=MAX_REASON_LENGTH, description="Why, in a sentence; kept in the ledger.")
-]
-Actor = Annotated[str, Field(pattern=r"\S", max_length=MAX_ACTOR_LENGTH, description="Who; kept in the ledger.")]
+# What each is for stands below `Args:`, where Prefect's form takes it from.
+ModelName = Annotated[str, Field(pattern="^[a-z0-9-]+$", max_length=200)]
+Version = Annotated[int, Field(ge=1)]
+Reason = Annotated[str, Field(pattern=r"\S", max_length=MAX_REASON_LENGTH)]
+Actor = Annotated[str, Field(pattern=r"\S", max_length=MAX_ACTOR_LENGTH)]
 
 
 @flow(name="promote", flow_run_name="promote {model_name} version {version}")
 def promote(version: Version, reason: Reason, actor: Actor, model_name: ModelName = OFFICIAL) -> State[Any]:
     """Make a version champion, whatever the gate said of it.
+
+    Args:
+        version: A version that MLflow lists, 1 or more.
+        reason: Why, in a sentence of up to 500 characters; kept in the ledger.
+        actor: Who, in up to 100 characters; kept in the ledger.
+        model_name: The registered model.
 
     Raises:
         RegistryError: if it is champion already or unknown, or another process promoted at the same moment.
@@ -45,8 +46,14 @@ def promote(version: Version, reason: Reason, actor: Actor, model_name: ModelNam
 
 
 @flow(name="rollback", flow_run_name="roll back {model_name}")
-def rollback(reason: Reason, actor: Actor, to: Target = None, model_name: ModelName = OFFICIAL) -> State[Any]:
+def rollback(reason: Reason, actor: Actor, to: Version | None = None, model_name: ModelName = OFFICIAL) -> State[Any]:
     """Take the champion back: an earlier one becomes champion again.
+
+    Args:
+        reason: Why, in a sentence of up to 500 characters; kept in the ledger.
+        actor: Who, in up to 100 characters; kept in the ledger.
+        to: An earlier champion's version, 1 or more; left out, the one that the champion replaced.
+        model_name: The registered model.
 
     Raises:
         RegistryError: if there is none to go back to, or another process promoted at the same moment.
