@@ -76,11 +76,12 @@ def retrain(
 
     Raises:
         StepFailedError: if a step failed; the report says where and why. What was registered and promoted before stays.
-        ConfigurationError: if a deployment asks for the source `auto`.
+        ConfigurationError: if a deployment asks for the source `auto`, or a drop under corruption cannot be held.
         StoreError: if the store cannot be written.
     """
     if source == "auto" and runtime.deployment.id is not None:
         raise ConfigurationError("A deployment's source is auto; expected cifar10, a path or synthetic: say which.")
+    robustness.check(evaluate, register)
     sections = {
         "ingest": ingest,
         "validate": validate,
@@ -141,6 +142,7 @@ def main(arguments: Sequence[str]) -> int:
         settings = chosen.machine(os.environ)
         sources.check(chosen.source, os.environ)
         intake.check(chosen.ingest)
+        robustness.check(chosen.evaluate, chosen.register_)
     except ConfigurationError as error:
         options.exit_with_usage_error(error, Options)
 

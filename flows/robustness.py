@@ -4,12 +4,27 @@ What cannot be scored, for whatever cause, fails no run: the report lacks it, an
 """
 
 from flows.execution import StepFailedError, Steps, one_line
+from tasks.errors import ConfigurationError
 from tasks.evaluate.config import EvaluateConfig
 from tasks.evaluate.step import score_champion_corruptions, score_corruptions
+from tasks.register.config import RegisterConfig
 from tasks.values.model import TrainedModel
 from tasks.values.opponents import Opponents
 from tasks.values.robustness import Robustness, RobustnessPair
 from tasks.values.splits import Splits
+
+
+def check(config: EvaluateConfig, rule: RegisterConfig) -> None:
+    """See, before anything is trained, that a drop which is set can be held.
+
+    Raises:
+        ConfigurationError: if no image is corrupted.
+    """
+    if rule.max_drop is not None and config.corruption_images == 0:
+        raise ConfigurationError(
+            f"register.max_drop is {rule.max_drop:g} and evaluate.corruption_images 0; expected 1 or more corrupted "
+            "images to hold the drop on. Raise corruption_images, or leave out max_drop."
+        )
 
 
 def score(steps: Steps, splits: Splits, model: TrainedModel, config: EvaluateConfig) -> RobustnessPair | None:

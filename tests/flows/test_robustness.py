@@ -9,8 +9,11 @@ from prefect import flow
 from cnn_model.results import Interval
 from flows import robustness
 from flows.execution import Steps
+from flows.retraining import main
 from flows.terminal import Terminal
+from tasks.errors import ConfigurationError
 from tasks.evaluate.config import EvaluateConfig
+from tasks.register.config import RegisterConfig
 from tasks.store import Reference, Store
 from tasks.values.opponents import Opponents, ScoredChampion
 from tasks.values.robustness import Robustness, RobustnessPair
@@ -96,6 +99,16 @@ def test_why_the_champion_was_not_scored_stands_beside_the_new_model(opened_stor
     assert damaged.challenger == figures
     assert "model.keras cannot be loaded" in damaged.problem
     assert steps.outcome("champion corruptions") == "failed"
+
+
+def test_a_drop_that_no_image_can_hold_stops_a_run_before_it_starts() -> None:
+    none = EvaluateConfig(corruption_images=0)
+    with pytest.raises(ConfigurationError, match=r"max_drop is 0\.02 and evaluate\.corruption_images 0"):
+        robustness.check(none, RegisterConfig(max_drop=0.02))
+    robustness.check(none, RegisterConfig())
+    robustness.check(EvaluateConfig(), RegisterConfig(max_drop=0.0))
+    with pytest.raises(SystemExit, match="2"):
+        main(["--evaluate.corruption-images", "0", "--register.max-drop", "0.02"])
 
 
 def test_no_image_is_corrupted_where_none_is_asked_for(opened_store: Store) -> None:
