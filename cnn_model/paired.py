@@ -260,9 +260,9 @@ def _resampled_means(columns: Floats, num_resamples: int, seed: int) -> Floats:
         ndarray of shape (1 + num_resamples, num_columns).
     """
     num_images = len(columns)
-    columns = columns.astype(np.float32)
     rng = np.random.default_rng(seed)
     means = [columns.mean(axis=0, dtype=np.float64)[None]]
+    columns = columns.astype(np.float32)
     for start in range(0, num_resamples, CHUNK):
         size = min(CHUNK, num_resamples - start)
         drawn = rng.integers(0, num_images, (size, num_images), dtype=np.int64)
