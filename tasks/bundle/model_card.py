@@ -14,6 +14,7 @@ from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 
 TEMPLATE = "model_card.md.j2"
+DECISIONS_TAG = "num_test_set_decisions"
 
 
 def render(
@@ -35,6 +36,7 @@ def render(
     """
     # A run that decided nothing makes the bundle of a decision that was taken before.
     decided = registration.verdict != "unchanged"
+    practice, unofficial = dataset.name == "synthetic", dataset.name.startswith("unofficial-")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -43,7 +45,7 @@ def render(
         keep_trailing_newline=True,
         autoescape=False,  # Markdown
     )
-    environment.filters.update(percent=_percent, interval=_interval)
+    environment.filters.update(number="{:,}".format, percent=_percent, interval=_interval)
     return environment.get_template(TEMPLATE).render(
         dataset=dataset,
         splits=splits,
@@ -52,21 +54,39 @@ def render(
         evaluation=evaluation,
         result=evaluation.result,
         recalls=_recalls(evaluation.result),
+        accuracies=_accuracies(evaluation),
+        calibrated=splits.num_images["calibration"] > 0 and model.result.num_train_images <= splits.num_images["train"],
         registration=registration,
         verdict=registration.verdict if decided else version.tags[VERDICT_TAG],
         sentence=registration.sentence if decided else version.tags["verdict_sentence"],
+        num_decisions=_num_decisions(registration, version, decided=decided),
         tags=version.tags,
-        practice=dataset.name == "synthetic",
-        unofficial=dataset.name.startswith("unofficial-"),
+        practice=practice,
+        unofficial=unofficial,
+        test_images="practice images for testing" if practice else f"{'' if unofficial else 'published '}test images",
     )
 
 
-def _recalls(result: EvaluationResult) -> dict[str, Interval]:
-    """The recall of each class that has images, with its Wilson score interval."""
+def _num_decisions(registration: Registration, version: Version, *, decided: bool) -> int:
+    """How often the test images had been used when the model was decided about."""
+    return registration.num_decisions if decided else int(version.tags.get(DECISIONS_TAG, registration.num_decisions))
+
+
+def _accuracies(evaluation: Evaluation) -> dict[str, Interval]:
+    """The accuracy on all test images, and on others, by what follows that word."""
+    found = {"": evaluation.result.accuracy}
+    if (distinct := evaluation.without_near_duplicates) is not None:
+        found[f" on the {distinct.num_images:,} test images without near-duplicate in train"] = distinct.accuracy
+    if (extra := evaluation.extra_test) is not None:
+        found[f" on {extra.result.num_images:,} extra test images"] = extra.result.accuracy
+    return found
+
+
+def _recalls(result: EvaluationResult) -> dict[str, str]:
+    """The Wilson score interval of each class's recall; empty for one without images."""
     return {
-        row.class_name: accuracy_interval(counts[place], row.num_images)
+        row.class_name: _interval(accuracy_interval(counts[place], row.num_images)) if row.num_images else ""
         for place, (row, counts) in enumerate(zip(result.per_class, result.confusion_matrix, strict=True))
-        if row.num_images
     }
 
 
