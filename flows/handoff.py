@@ -5,10 +5,11 @@ was registered and promoted stays so, and a later run with the same model makes 
 """
 
 from flows.execution import StepFailedError, Steps, one_line
-from tasks.bundle import golden_images, place
+from tasks.bundle import place
 from tasks.bundle.step import bundle as bundle_step
-from tasks.bundle.step import export as export_step
 from tasks.errors import PipelineError
+from tasks.export import golden_images
+from tasks.export.step import export as export_step
 from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation
 from tasks.values.model import TrainedModel

@@ -21,7 +21,6 @@ from cnn_model.manifest import (
 )
 from tasks import store
 from tasks.bundle import model_card
-from tasks.bundle.golden_images import IMAGES
 from tasks.bundle.place import archive_of, folder_of
 from tasks.errors import RegistryError
 from tasks.files import flush
@@ -90,7 +89,7 @@ def _gather(draft: Path, handed: HandedOver) -> None:
     model, exported = fetch(handed.model.artifact), fetch(handed.exported.artifact)
     files = {
         MODEL: model / "model.keras",
-        GOLDEN_IMAGES: fetch(handed.exported.golden) / IMAGES,
+        GOLDEN_IMAGES: fetch(handed.exported.golden) / "images.npy",
         GOLDEN_PROBABILITIES: exported / "probabilities.npy",
         ONNX: exported / ONNX,
     }

@@ -15,8 +15,8 @@ import pytest
 
 from cnn_model.recipes.catalogue import find
 from tasks import policies, store
-from tasks.bundle.step import export
 from tasks.evaluate.step import evaluate, score_champion, score_champion_corruptions, score_corruptions
+from tasks.export.step import export
 from tasks.ingest.step import ingest
 from tasks.preprocess.step import preprocess
 from tasks.store import Store

@@ -9,8 +9,8 @@ import numpy as np
 from cnn_model import metrics
 from cnn_model.class_names import CLASS_NAMES
 from cnn_model.results import EpochMetrics, Scores
-from tasks.bundle import golden_images
 from tasks.bundle.writing import HandedOver
+from tasks.export import golden_images
 from tasks.registry import VERDICT_TAG, Registry
 from tasks.store import Store
 from tasks.values.bundle import Exported

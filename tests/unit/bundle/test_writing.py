@@ -15,10 +15,10 @@ import pytest
 from cnn_model import bundle, golden
 from cnn_model.manifest import MODEL, Manifest
 from tasks import machine, store
-from tasks.bundle import golden_images
 from tasks.bundle.place import archive_of, find_intact, folder_of
 from tasks.bundle.writing import DIGEST_TAG, HandedOver, write
 from tasks.errors import RegistryError
+from tasks.export import golden_images
 from tasks.machine import Machine
 from tasks.registry import Registry
 from tasks.store import Store

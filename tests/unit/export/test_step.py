@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks import machine, store
-from tasks.bundle.step import export
+from tasks.export.step import export
 from tasks.machine import Machine
 from tests.bundles import IMAGES, tiny_model
 
