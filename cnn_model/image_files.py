@@ -78,7 +78,7 @@ def describe(place: Path) -> Listing:
     digest, num_images = hashlib.sha256(), 0
     for name, path in _files(place, kind):
         status = path.stat()
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
         num_images += _num_rows(path) if kind == "parquet" else 1
     if kind == "archive":
         return Listing(kind, digest.hexdigest(), _num_entries(place))
@@ -132,7 +132,7 @@ def _files(place: Path, kind: Kind) -> Iterator[tuple[str, Path]]:
     suffixes = (PARQUET,) if kind == "parquet" else SUFFIXES
     for name, path in _walk(place):
         if PurePosixPath(name).suffix.lower() in suffixes:
-            yield name, path
+            yield _text(name), path
 
 
 def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, Path]]:
@@ -174,11 +174,12 @@ def _tar_entries(place: Path, wanted: Wanted) -> Iterator[ImageFile]:
             tar.members.clear()  # type: ignore[attr-defined]
             if not entry.isreg() or entry.issparse() or not _counts(entry.name):
                 continue
-            if wanted(position, entry.name):
+            name = _text(entry.name)
+            if wanted(position, name):
                 file = tar.extractfile(entry)
                 assert file is not None  # it is a regular file
                 # At once: the stream has no way back.
-                yield ImageFile(position, entry.name, partial(_given, file.read(MAX_FILE_BYTES + 1)))
+                yield ImageFile(position, name, partial(_given, file.read(MAX_FILE_BYTES + 1)))
             position += 1
 
 
@@ -268,6 +269,11 @@ def _counts(name: str) -> bool:
     return path.suffix.lower() in SUFFIXES and not any(
         part.startswith(".") and part not in (".", "..") for part in path.parts
     )
+
+
+def _text(name: str) -> str:
+    """A name as text: bytes that are none, which Python keeps as surrogates, could be written nowhere."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _given(data: bytes) -> bytes:

@@ -202,7 +202,7 @@ class _Sample:
 
 def _rank(name: str) -> int:
     """The lower the digest, the higher."""
-    return -int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8])
+    return -int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
 
 
 class _Pace:

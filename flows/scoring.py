@@ -122,11 +122,10 @@ def closing(terminal: Terminal, summary: ScoringSummary) -> None:
         shares = " · ".join(f"{name} {100 * count / num_readable:.0f} %" for name, count in largest if count)
         terminal.say(f"Classes  {shares}")
         terminal.say(f"         mean confidence {100 * figures.mean_confidence:.1f} %")
-    for line in brief.drift_lines(summary):
-        terminal.say(f"Drift    {line}", style="yellow" if summary.drift.warnings else "")
+    terminal.say(f"Drift    {brief.drift(summary)}", style="yellow" if summary.drift.warnings else "")
     which = "the champion" if scoring.model.champion else "not the champion"
     terminal.say(f"Model    {scoring.model.name} version {scoring.model.version}, {which}")
-    terminal.say(f"Output   {len(scoring.parts):,} parts")
+    terminal.say(f"Output   {len(scoring.parts):,} {'part' if len(scoring.parts) == 1 else 'parts'}, score.json")
     terminal.say(scoring.output)
 
 

@@ -32,21 +32,29 @@ def markdown(summary: ScoringSummary) -> str:
         f"| {name} | {count:,} | {100 * count / max(num_readable, 1):.1f} % |"
         for name, count in figures.classes.items()
     ]
-    lines += ["", *drift_lines(summary)]
+    lines += ["", drift(summary), ""]
+    lines += [
+        f"- {check.name}: observed {check.observed}, expected {check.expected}. {check.advice}"
+        for check in summary.drift.warnings
+    ]
     if figures.unreadable:
         lines += ["", "| unreadable | reason |", "|---|---|"]
-        lines += [f"| `{image.name}` | {image.reason} |" for image in figures.unreadable]
+        lines += [f"| {_cell(image.name)} | {_cell(image.reason)} |" for image in figures.unreadable]
     return "\n".join(lines) + "\n"
 
 
-def drift_lines(summary: ScoringSummary) -> list[str]:
-    """What differs from the images that the model was trained on, a line each."""
+def drift(summary: ScoringSummary) -> str:
+    """How the images differ from those that the model was trained on, in a line."""
     drift = summary.drift
     if drift.not_compared:
-        return [f"Not compared with what the model was trained on: {drift.not_compared}"]
+        return f"Not compared with what the model was trained on: {drift.not_compared}"
     if not drift.warnings:
-        return ["The images are like those that the model was trained on."]
-    return [
-        f"{check.name}: observed {check.observed}, expected {check.expected}. {check.advice}"
-        for check in drift.warnings
-    ]
+        return "The images are like those that the model was trained on."
+    named = ", ".join(check.name for check in drift.warnings[:3])
+    more = " and more" if len(drift.warnings) > 3 else ""
+    return f"{len(drift.warnings)} of {len(drift.checks)} checks warn: {named}{more}."
+
+
+def _cell(text: str) -> str:
+    """Text of anyone within a table."""
+    return "`" + " ".join(text.replace("`", "'").replace("|", "\\|").split()) + "`"
