@@ -14,7 +14,7 @@ from tasks.report.summary import Summary
 from tests.flows.conftest import SMALL
 from tests.mlflow_server import MlflowServer
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
 
 
 def retrain_with(server: MlflowServer, store: Path, seed: int, **register: Any) -> Summary:

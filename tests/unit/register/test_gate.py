@@ -5,11 +5,9 @@ drawn which model made which.
 """
 
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from cnn_model.class_names import CLASS_NAMES
 from tasks.register.config import RegisterConfig
@@ -18,13 +16,6 @@ from tasks.register.gate import decide
 from tasks.values.decision import Decision
 
 Probabilities = np.ndarray
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Thousands of small matrix products; threads would wait for one another, the more so beside other tests."""
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 def make_images(num_images: int, num_near_duplicates: int = 0) -> TestImages:

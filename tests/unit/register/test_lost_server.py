@@ -18,7 +18,7 @@ from tasks.machine import Machine, use
 from tests.mlflow_server import MlflowServer
 from tests.unit.register.test_registration import register
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
 
 
 class Line:
