@@ -127,7 +127,9 @@ class RobustnessSummary(_Value):
     """The model's network on corrupted test images, one view of each, whatever views the model averages over."""
 
     num_images: int = Field(ge=1, description="Test images in the sample, as many of each class.")
-    clean_accuracy: float = Field(ge=0, le=1, description="On the sample as it is; with one view, so another figure than the model's accuracy.")
+    clean_accuracy: float = Field(
+        ge=0, le=1, description="On the sample as it is; with one view, so another figure than the model's accuracy."
+    )
     corrupted_accuracy: Metric = Field(description="Mean over all corruptions and severities.")
     accuracies: dict[str, tuple[float, ...]] = Field(
         description="By corruption, at severity 1, the mildest, to 3; 0 to 1."
