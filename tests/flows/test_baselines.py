@@ -69,6 +69,17 @@ def test_after_a_rollback_drops_are_compared_with_the_restored_champions_data(op
     assert again.of_drop == {"b" * 64: (third.digest,)}
 
 
+def test_data_of_a_champion_that_was_taken_back_are_no_baseline(opened_store: Store) -> None:
+    """The first champion's data were not kept, and those of the second led to a bad model."""
+    bad = publish_noise(opened_store, 20, 10)
+    promote(opened_store, None, bad)
+    ledger = Ledger(opened_store.folder("ledger", "practice-cnn"))
+    restored, _ = ledger.entries()
+    changes = {"basis": "rollback", "restores_entry": 1, "replaces_version": 2}
+    ledger.promote(restored.model_copy(update=changes))
+    assert intake.baselines(Arrivals(drops=(NEW,)), bad) == Baselines()
+
+
 def test_champions_of_one_dataset_are_one_baseline(opened_store: Store) -> None:
     first, second = (publish_noise(opened_store, 20, 10, seed=seed) for seed in (1, 2))
     promote(opened_store, first, second, first)
