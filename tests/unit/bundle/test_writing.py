@@ -99,7 +99,7 @@ def test_the_card_has_figures_with_intervals_and_by_class(handed: HandedOver) ->
     assert "| airplane | 4 | 100.00 % | 51.01 to 100.00 % | 20.00 % | 33.33 % |" in text
     assert "| truck | 4 | 0.00 % | 0.00 to 48.99 % |" in text
     assert f"digest `{handed.dataset.digest}`" in text
-    assert "Recipe `fast`, seed 1, 1 epoch, 10 parameters, cold start" in text
+    assert "Recipe `fast`, seed 1, 1 epoch, 10 parameters, start cold" in text
 
 
 def test_the_card_of_real_images_has_no_warning(opened_store: Store) -> None:
