@@ -140,20 +140,22 @@ def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, Path]]:
 
     The names of one folder at a time are in memory.
     """
+    files: list[str] = []
+    folders: list[str] = []
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if _visible(entry))
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+                    elif entry.is_file():
+                        files.append(entry.name)
     except OSError as error:
         raise BadDataError(f"{folder} cannot be listed: {error.strerror}; give the right to read it") from error
-    for name, is_folder in found:
-        if is_folder:
-            yield from _walk(folder / name, f"{prefix}{name}/")
-        else:
-            yield prefix + name, folder / name
-
-
-def _visible(entry: "os.DirEntry[str]") -> bool:
-    return not entry.name.startswith(".") and (entry.is_dir(follow_symlinks=False) or entry.is_file())
+    for name in sorted(files):
+        yield prefix + name, folder / name
+    for name in sorted(folders):
+        yield from _walk(folder / name, f"{prefix}{name}/")
 
 
 def _read_file(path: Path) -> bytes:

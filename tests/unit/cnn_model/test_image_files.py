@@ -38,7 +38,7 @@ def test_a_folder_gives_its_pictures_sorted_and_passes_over_the_rest(tmp_path: P
 def test_a_name_that_is_no_text_is_one_all_the_same(tmp_path: Path) -> None:
     place = write_folder(tmp_path / "x", FILES)
     os.rename(place / NAMES[0], os.fsencode(place) + b"/\xff.png")
-    assert contents(place)[-1] == ("\ufffd.png", FILES[NAMES[0]])
+    assert ("\ufffd.png", FILES[NAMES[0]]) in contents(place)
     assert describe(place).num_images == 6
 
 

@@ -15,6 +15,7 @@ from cnn_model.__main__ import main
 from cnn_model.events import write_text
 from cnn_model.results import EvaluationResult, RobustnessResult
 from tasks.policies import BACKENDS, reached_modules
+from tests.scoring import noise, pngs, read_rows, write_folder
 
 DISPATCH = {"cnn_model", "cnn_model.__main__", "cnn_model.events"}
 DECLARATIONS = ("cnn_model.recipes",)
@@ -144,6 +145,24 @@ def test_robustness_writes_what_was_recognised_and_every_module_takes_part_in_th
     assert events[-2] == {"event": "result", **result.model_dump(mode="json")}
     assert np.load(tmp_path / "correct.npy").mean() == pytest.approx(result.mean_accuracy.value)
     assert _missing(events, "cnn_model.robustness") == set()
+
+
+def test_score_writes_parts_and_every_module_takes_part_in_the_key_of_a_scoring(
+    trained: tuple[Path, list[Any]], tmp_path: Path
+):
+    images = write_folder(tmp_path / "images", pngs(noise(3)))
+    arguments = {"--model": trained[0] / "model.keras", "--images": images, "--output": tmp_path / "output"}
+    events = _child("score", *(str(part) for pair in arguments.items() for part in pair), "--batch-size", "2")
+    assert [row["path"] for row in read_rows(tmp_path / "output")] == ["a/0000.png", "a/0002.png", "b/0001.png"]
+    assert (events[-2]["event"], events[-2]["num_scored"], events[-2]["device"]) == ("result", 3, "CPU")
+    assert _missing(events, "cnn_model.scoring") == set()
+
+
+def test_a_scoring_on_its_way_is_a_line(capsys):
+    write_text({"event": "device", "device": "CPU", "kind": "cpu"})
+    write_text({"event": "scored", "images": 12500, "images_per_second": 1743.2})
+
+    assert capsys.readouterr().out == "on CPU\n  12,500 images, 1743 images/s\n"
 
 
 def test_the_child_ends_when_its_parent_is_gone(splits_folder: Path, tmp_path: Path):

@@ -20,7 +20,7 @@ NAMES = [f"{number}.png" for number in range(400)]
 def trained_on(opened_store: Store) -> RawDataset:
     images, labels = pictures(1500, seed=1)
     # As `publish_arrays` labels them: the ten classes in turn.
-    order = np.argsort(np.argsort(labels, kind="stable") % 150, kind="stable")
+    order = np.stack([np.flatnonzero(labels == label) for label in range(10)], axis=1).ravel()
     return publish_arrays(opened_store, images[order], pictures(20, seed=2)[0])
 
 
