@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,16 @@ from cnn_model.recipe import Recipe
 splits, recipe, start, output = sys.argv[1:]
 training.run(Path(splits), Path(output), Recipe.model_validate_json(recipe), 1, "cpu", print, start_file=Path(start))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """JAX's processes share what they compile; most of their time goes into that."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+        yield
 
 
 def _on(backend: str, *arguments: str) -> str:

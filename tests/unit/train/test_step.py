@@ -1,8 +1,10 @@
 """The step train with real child processes, on a practice training of seconds."""
 
 import logging
+import shutil
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,44 @@ def run(splits: Splits, recipe: Recipe, **limits: float) -> TrainedModel:
     return train.fn(splits, recipe, 1, TrainConfig(**limits))
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A store in which something was trained. Tests leave it as it is, and work on a copy.
+
+    Attributes:
+        model: None where the training was killed.
+    """
+
+    folder: Path
+    splits: Splits
+    model: TrainedModel | None
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Begun:
+    """A training that was killed after some of its epochs."""
+    folder = tmp_path_factory.mktemp("killed") / "store"
+    with machine.use(Machine(store=folder)):
+        splits = publish_splits(store.current())
+        with progress.listen(once(3, lambda: trainer().kill())), pytest.raises(ChildKilledError, match="SIGKILL"):
+            run(splits, make_recipe(EPOCHS))
+    return Begun(folder, splits, None)
+
+
+@pytest.fixture(scope="module")
+def cold(tmp_path_factory: pytest.TempPathFactory) -> Begun:
+    """A training of one epoch, from fresh weights."""
+    folder = tmp_path_factory.mktemp("cold") / "store"
+    with machine.use(Machine(store=folder)):
+        splits = publish_splits(store.current())
+        return Begun(folder, splits, run(splits, make_recipe(epochs=1)))
+
+
+def take(begun: Begun, opened: Store) -> None:
+    """Fill the store with a copy."""
+    shutil.copytree(begun.folder, opened.root, dirs_exist_ok=True)
+
+
 def epochs_in(caplog: pytest.LogCaptureFixture) -> list[int]:
     lines = [record.getMessage() for record in caplog.records]
     return [int(line.split()[1]) for line in lines if line.startswith("epoch ")]
@@ -47,20 +87,15 @@ def checkpoints_left(opened: Store) -> list[str]:
 
 
 def test_a_killed_training_goes_on_and_trains_no_epoch_twice(
-    opened_store: Store, splits: Splits, recipe: Recipe, caplog: pytest.LogCaptureFixture
+    killed: Begun, opened_store: Store, recipe: Recipe, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-
-    with progress.listen(once(3, lambda: trainer().kill())), pytest.raises(ChildKilledError, match="SIGKILL"):
-        run(splits, recipe)
-
+    take(killed, opened_store)
     finished = int(checkpoints_left(opened_store)[-1].removeprefix("epoch-"))
     # An epoch is told of before its checkpoint is written.
-    assert finished >= 2
-    assert epochs_in(caplog)[-1] < EPOCHS
-    caplog.clear()
+    assert 2 <= finished < EPOCHS
 
-    resumed = run(splits, recipe)
+    resumed = run(killed.splits, recipe)
 
     after = resumed.result.resumed_after_epoch
     assert after == finished
@@ -71,16 +106,15 @@ def test_a_killed_training_goes_on_and_trains_no_epoch_twice(
 
 
 def test_checkpoints_that_cannot_be_gone_on_with_are_removed_and_said_so(
-    opened_store: Store, splits: Splits, recipe: Recipe, caplog: pytest.LogCaptureFixture
+    killed: Begun, opened_store: Store, recipe: Recipe, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with progress.listen(once(2, lambda: trainer().kill())), pytest.raises(ChildKilledError):
-        run(splits, recipe)
+    take(killed, opened_store)
     records = list(opened_store.folder(store.CHECKPOINTS).rglob("*.json"))
     assert records != []
     for record in records:
         record.write_text(record.read_text().replace('"CPU"', '"NVIDIA H200"'))
 
-    model = run(splits, recipe)
+    model = run(killed.splits, recipe)
 
     assert model.result.resumed_after_epoch is None
     assert "belong to another training: device differ" in caplog.text
@@ -124,21 +158,22 @@ def test_the_same_training_waits_for_its_turn(
     assert entered.is_set()
 
 
-def test_a_start_gives_its_weights_and_stands_in_what_the_step_gives(splits: Splits) -> None:
-    recipe = make_recipe(epochs=1)
-    cold = run(splits, recipe)
-    warm = train.fn(splits, recipe, 1, TrainConfig(), cold.artifact)
-    assert (cold.start, warm.start) == (None, cold.artifact)
+def test_a_start_gives_its_weights_and_stands_in_what_the_step_gives(cold: Begun, opened_store: Store) -> None:
+    assert cold.model is not None
+    take(cold, opened_store)
+    warm = train.fn(cold.splits, make_recipe(epochs=1), 1, TrainConfig(), cold.model.artifact)
+    assert (cold.model.start, warm.start) == (None, cold.model.artifact)
     # With its second epoch behind it, the loss over the training images is lower than in the first.
-    assert warm.result.history[0].train.loss < cold.result.history[0].train.loss
+    assert warm.result.history[0].train.loss < cold.model.result.history[0].train.loss
 
 
-def test_a_start_of_another_architecture_is_refused(splits: Splits) -> None:
+def test_a_start_of_another_architecture_is_refused(cold: Begun, opened_store: Store) -> None:
+    assert cold.model is not None
+    take(cold, opened_store)
     recipe = make_recipe(epochs=1)
     other = recipe.architecture.model_copy(update={"dense_units": 9})
-    start = run(splits, recipe).artifact
     with pytest.raises(ChildRefusedError, match="expected the recipe's architecture"):
-        train.fn(splits, recipe.model_copy(update={"architecture": other}), 1, TrainConfig(), start)
+        train.fn(cold.splits, recipe.model_copy(update={"architecture": other}), 1, TrainConfig(), cold.model.artifact)
 
 
 def test_what_a_state_depends_on_names_its_folder(splits: Splits, recipe: Recipe, tmp_path: Path) -> None:
