@@ -4,7 +4,7 @@ import logging
 
 from flows.execution import one_line
 from tasks import store
-from tasks.ledger import Ledger, LedgerEntry
+from tasks.ledger import LedgerEntry, open_ledger
 from tasks.report.past_runs import past_runs
 from tasks.values.history import ModelHistory, Promotion
 
@@ -23,7 +23,7 @@ def read(model_name: str, run_id: str) -> ModelHistory:
     entries: list[LedgerEntry] = []
     problem = ""
     try:
-        entries = Ledger(store.current().folder("ledger", model_name)).entries()
+        entries = open_ledger(model_name).entries()
     except Exception as error:  # a damaged ledger stops promotions, not the report that says so
         problem = one_line(error)
         logger.warning("The report has no promotions: %s", problem)

@@ -7,13 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from cnn_model.class_names import CLASS_NAMES
-from tasks import store
 from tasks.errors import ConfigurationError, RegistryError, StoreError
-from tasks.ledger import Ledger, LedgerEntry
+from tasks.ledger import LedgerEntry, ledger_names, open_ledger
 from tasks.values.dataset import RawDataset
 from tasks.values.scoring import ScoredModel
-
-LEDGER = "ledger"
 
 
 def check_name(model: str) -> None:
@@ -38,11 +35,9 @@ def find(model: str, version: int | None) -> tuple[LedgerEntry, bool]:
         RegistryError: if there is no champion yet, the ledger does not name the version, or is damaged.
     """
     check_name(model)
-    ledgers = store.current().folder(LEDGER)
-    # Asked before: opening a ledger makes its folder, and a mistyped name would leave one.
-    entries = Ledger(ledgers / model).entries() if (ledgers / model).is_dir() else []
+    entries = open_ledger(model).entries()
     if not entries:
-        others = sorted(path.name for path in ledgers.iterdir() if any(path.glob("*.json")))
+        others = ledger_names()
         raise RegistryError(
             f"{model} has no champion yet; expected a promoted model. "
             + (
