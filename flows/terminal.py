@@ -5,7 +5,7 @@ On a terminal the line of the running step moves; in a pipe or a log file each t
 
 import sys
 import time
-from typing import Self
+from typing import Self, get_args
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +19,8 @@ from tasks.values.execution import RunInfo, StepName, StepRecord
 MARKS = {"ran": "[green]✓[/]", "cached": "[cyan]✓[/]", "failed": "[red]✗[/]", "not_run": "·"}
 WIDE = 90
 """Characters of a line from which on there is a bar."""
+
+NAME_WIDTH = max(map(len, get_args(StepName)))
 
 LINE_INTERVAL_SECONDS = 10.0
 """How often progress is written where the output is no terminal."""
@@ -93,7 +95,7 @@ class Terminal:
         memory = f"{record.peak_memory_bytes / 2**20:6,.0f} MiB" if record.peak_memory_bytes else ""
         outcome = record.outcome.replace("_", " ")
         self._console.print(
-            f"  {MARKS[record.outcome]} {record.name:<11} {outcome:<7} {record.seconds:7.1f} s {memory}"
+            f"  {MARKS[record.outcome]} {record.name:<{NAME_WIDTH}} {outcome:<7} {record.seconds:7.1f} s {memory}"
         )
 
     def closing(self, summary: Summary) -> None:

@@ -49,6 +49,7 @@ def register(version: int, name: str = NAME) -> ModelRecord:
         "practice", f"run {version}", model_name=name, parameters={}, figures=(), tags={MODEL_TAG: record.model_sha256}
     )
     assert registry.create_version(name, logged, artifact.digest, tags).number == version
+    registry.challenge(name, version)
     return record
 
 

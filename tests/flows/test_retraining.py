@@ -156,7 +156,7 @@ def _splits(store: Path) -> list[Path]:
 
 
 def test_a_deleted_artifact_is_made_again(filled_store: Path) -> None:
-    (path,) = (filled_store / "artifacts").rglob("probabilities.npy")
+    (path,) = (filled_store / "artifacts").rglob("validation_probabilities.npy")
     path.unlink()
     summary = retrain_in(filled_store)
     assert outcomes(summary) == ran_from("evaluate")

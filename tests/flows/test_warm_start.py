@@ -71,6 +71,7 @@ def test_a_warm_start_is_taken_from_the_cache_like_the_cold_one(filled_store: Pa
 def test_without_a_champion_the_cold_start_goes_on_alone(filled_store: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     shutil.rmtree(filled_store / "ledger")
+    (filled_store / "mlflow.db").unlink()  # which was told of the ledger's entry
     summary = retrain_in(filled_store, train=WARM)
     assert "The cold start goes on alone: practice-cnn has no champion yet." in caplog.text
     assert "warm start" not in summary.steps

@@ -23,7 +23,7 @@ def test_section_says_that_the_figures_are_of_a_sample(compared: ReportContents)
     html = render(compared)
     section = html[html.index('<section aria-labelledby="robustness">') :].split("</section>")[0]
     assert "on a sample of 20 test images" in section
-    assert "clean images is 80.0\u00a0%, the champion's 70.0\u00a0%" in section
+    assert "clean images of the sample the accuracy is 80.0\u00a0%, the champion's 70.0\u00a0%" in section
     assert "+10.00 points, 95 % interval +5.00 to +15.00" in section
     assert "20 % on" not in section
 
