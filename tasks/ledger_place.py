@@ -220,6 +220,6 @@ def _explained(url: str, what: str) -> Iterator[None]:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise RegistryError(
-            f"The ledger {url} cannot be {what}: {error.strerror or error}{where}. Mend the rights or the address, which "
-            "is that of RETRAINING_LEDGER or a folder of the store."
+            f"The ledger {url} cannot be {what}: {error.strerror or error}{where}. Mend the rights or the "
+            "address, which is that of RETRAINING_LEDGER or a folder of the store."
         ) from error
