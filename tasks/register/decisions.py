@@ -7,7 +7,7 @@ most decisions are refusals, and they count as much.
 import hashlib
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks import store
 from tasks.files import write_atomically
@@ -39,6 +39,18 @@ def keep(kept: KeptDecision) -> None:
     folder = store.current().folder("decisions", kept.model_name, kept.test_digest)
     name = hashlib.sha256(f"{kept.model_sha256}\n{kept.rule}".encode()).hexdigest()
     write_atomically(folder / f"{name}.json", kept.model_dump_json(indent=1) + "\n")
+
+
+def find(promotion: LedgerEntry) -> Decision | None:
+    """The decision that made a promotion; None where it is not kept in a form that can be read."""
+    for path in sorted(store.current().folder("decisions", promotion.model_name, promotion.test_digest).glob("*.json")):
+        try:
+            kept = KeptDecision.model_validate_json(path.read_bytes())
+        except ValidationError:
+            continue
+        if (kept.model_sha256, kept.run_id) == (promotion.model_sha256, promotion.run_id):
+            return kept.decision
+    return None
 
 
 def count(model_name: str, test_digest: str, entries: Sequence[LedgerEntry]) -> int:

@@ -53,14 +53,19 @@ def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Regist
     promoted: LedgerEntry | None = None
     decision: Decision | None = None
     verdict: Verdict = "unchanged"
-    if was_rolled_back(entries, sha256):
-        # It comes back by a person's word alone.
+    told, standing = found.tags.get(VERDICT_TAG), promotion_of(entries, sha256)
+    # A person's word brings back what was promoted before and is champion no more.
+    brought_back = config.policy == "force" and champion is not None and champion.model_sha256 != sha256
+    if was_rolled_back(entries, sha256) and not brought_back:
         sentence = f"Unchanged: this model is version {found.number} of {name}, which was rolled back."
-    elif found.tags.get(VERDICT_TAG) == "promoted" or found.tags.get(RULE_TAG) == rule:
-        sentence = f"Unchanged: this model is version {found.number} of {name} already ({found.tags[VERDICT_TAG]})."
-    elif (promoted := promotion_of(entries, sha256)) is not None:
-        # A run was killed after this promotion and before it could tell the registry.
-        verdict, sentence = "promoted", promoted.reason
+    elif told == "promoted" and not brought_back:
+        sentence = f"Unchanged: this model is version {found.number} of {name} already (promoted)."
+    elif standing is not None and not brought_back:
+        # A run was killed, or lost the registry, after this promotion and before it could tell of it.
+        promoted, verdict, sentence = standing, "promoted", standing.reason
+        decision = decisions.find(standing)
+    elif told is not None and found.tags.get(RULE_TAG) == rule and not brought_back:
+        sentence = f"Unchanged: this model is version {found.number} of {name} already ({told})."
     elif (champion.number if champion else None) != _compared_with(candidate.opponents):
         verdict = "refused"
         sentence = (
@@ -88,8 +93,8 @@ def _register(name: str, candidate: Candidate, config: RegisterConfig) -> Regist
     if verdict != "unchanged":
         tags = {"verdict_sentence": sentence, **run_log.decision_tags(decision, num_decisions)}
         registry.challenge(name, found.number)
-        # Last: a run that is killed before this is decided anew by the next one.
-        registry.tag_version(name, found.number, {**tags, RULE_TAG: rule, VERDICT_TAG: verdict})
+        # Last, and the rule after the verdict: a run that is killed before this is decided anew by the next one.
+        registry.tag_version(name, found.number, {**tags, VERDICT_TAG: verdict, RULE_TAG: rule})
     return Registration(
         model_name=name,
         version=found.number,

@@ -19,6 +19,8 @@ def markdown(contents: ReportContents, path: str) -> str:
         lines += ["**Practice images**: these figures say nothing about CIFAR-10.", ""]
     if contents.outcome == "failed":
         lines += [f"- Cause: {contents.stopped_at.error or 'not known'}"]
+    if (failed := contents.failed_handoff) is not None:
+        lines += [f"- No bundle: {failed.name} failed: {failed.error or 'not known'}"]
     if contents.evaluation is not None:
         accuracy, num_images = contents.evaluation.result.accuracy, contents.evaluation.result.num_images
         digits = words.digits_for(num_images)

@@ -97,6 +97,13 @@ class ReportContents(BaseModel):
         return next(iter(failed + missing), StepRecord(name="register", outcome="not_run"))
 
     @property
+    def failed_handoff(self) -> StepRecord | None:
+        """The step that failed after the verdict, which stands; None where none did."""
+        return next(
+            (step for step in self.steps if step.outcome == "failed" and step.name in ("export", "bundle")), None
+        )
+
+    @property
     def all_steps(self) -> tuple[StepRecord, ...]:
         """All seven, in their order, and what stands beside them in this run; what nobody recorded was not run."""
         return in_order(self.steps)

@@ -45,12 +45,14 @@ def past_accuracy(contents: ReportContents) -> PastAccuracy | None:
     runs = [*history.runs, *([current] if current is not None else [])]
     digest = contents.splits.test_digest if contents.splits is not None else runs[-1].test_digest
     rows = [HistoryRow(run, run.test_digest == digest, run is current) for run in runs]
+    champions = {promotion.version for promotion in history.promotions}
+    champions |= {run.version for run in runs if run.outcome == "promoted"}
     points = [
         charts.Point(
             started=row.run.started,
             accuracy=row.run.accuracy,
             same_images=row.same_images,
-            promoted=row.run.outcome == "promoted",
+            promoted=row.run.version in champions,
             current=row.current,
         )
         for row in rows

@@ -421,6 +421,45 @@ def test_a_run_killed_after_the_promotion_is_finished_by_the_next(opened_store: 
     assert aliases()["champion"] == 1
 
 
+def test_what_another_process_finishes_has_the_decision_that_was_made(opened_store: Store) -> None:
+    first = register(0.5, "a")
+    better = register(0.6, "b")
+    # A promotion that was told to no registry, which still says what came of another rule.
+    Registry().tag_version("practice-cnn", 2, {VERDICT_TAG: "refused"})
+    again = register(0.6, "b", opponents=Opponents())
+    assert (again.verdict, again.sentence, again.ledger_entry) == ("promoted", better.sentence, 2)
+    assert again.decision == better.decision
+    assert first.decision != better.decision
+    tags = Registry()._client.get_model_version("practice-cnn", "2").tags
+    assert (tags["verdict"], tags["verdict_basis"]) == ("promoted", "improve")
+
+
+@pytest.mark.parametrize("lost", [VERDICT_TAG, RULE_TAG])
+def test_a_refusal_of_which_half_was_told_is_decided_anew(opened_store: Store, lost: str) -> None:
+    register(0.5, "a")
+    refused = register(0.5, "b")
+    Registry()._client.delete_model_version_tag("practice-cnn", "2", lost)
+    again = register(0.5, "b")
+    assert (again.verdict, again.sentence, again.num_decisions) == ("refused", refused.sentence, 2)
+    assert register(0.5, "b").verdict == "unchanged"
+
+
+@pytest.mark.parametrize("taken_back", [False, True])
+def test_force_brings_back_what_was_champion_before(opened_store: Store, taken_back: bool) -> None:
+    force = RegisterConfig(policy="force", actor="Jane Doe", reason="the other one leaks")
+    register(0.5, "a")
+    register(0.6, "b")
+    model, accuracy, version = ("b", 0.6, 2) if taken_back else ("a", 0.5, 1)
+    if taken_back:
+        roll_back()
+    assert register(accuracy, model).verdict == "unchanged"
+    back = register(accuracy, model, rule=force)
+    assert (back.verdict, back.version, back.champion_version) == ("promoted", version, version)
+    assert aliases()["champion"] == version
+    # Once: it is champion now.
+    assert register(accuracy, model, rule=force, opponents=Opponents()).verdict == "unchanged"
+
+
 def test_a_run_killed_before_the_decision_is_decided_by_the_next(opened_store: Store) -> None:
     register(0.5, "a")
     register(0.6, "b", floor=0.9)

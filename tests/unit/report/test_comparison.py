@@ -7,9 +7,10 @@ from typing import get_args
 
 import pytest
 
-from tasks.report import comparison, words
+from tasks.report import brief, comparison, words
 from tasks.report.contents import ReportContents
 from tasks.values.decision import Decision, Guard, GuardName
+from tasks.values.execution import StepRecord
 from tests.unit.report.pages import render, sections, table
 
 
@@ -210,3 +211,13 @@ def test_headings_go_down_one_step_at_a_time(compared: ReportContents) -> None:
     levels = [int(level) for level in re.findall(r"<h([1-6])", render(compared))]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_a_handoff_that_failed_is_said_beside_the_verdict_that_stands(compared: ReportContents) -> None:
+    failed = StepRecord(name="export", outcome="failed", error="the disk is full")
+    contents = compared.model_copy(update={"steps": (*compared.steps, failed)})
+    top = render(contents).split("<main")[0]
+    assert "Failed in export: there is no bundle" in top
+    assert "the disk is full" in top
+    assert "there is no bundle" not in render(compared)
+    assert "- No bundle: export failed: the disk is full" in brief.markdown(contents, "report.html")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.report.contents import ReportContents
+from tasks.report.history import past_accuracy
 from tasks.report.past_runs import NUM_RUNS, past_runs
 from tasks.report.summary import build_summary, write_summary
 from tests.unit.report.pages import render, sections, table
@@ -114,3 +115,17 @@ def test_damaged_ledger_is_said_in_place_of_the_table(compared: ReportContents) 
     assert "ledger" in sections(html)
     assert "The ledger&#39;s entry &lt;2&gt; cannot be read." in html
     assert 'id="promotions"' not in html
+
+
+@pytest.mark.parametrize(("version", "refused"), [(1, False), (2, True)])
+def test_a_champion_that_came_out_again_is_not_drawn_as_refused(
+    compared: ReportContents, version: int, refused: bool
+) -> None:
+    assert compared.history is not None
+    first = compared.history.runs[0].model_copy(update={"version": 1, "outcome": "promoted"})
+    again = first.model_copy(update={"version": version, "outcome": "unchanged"})
+    past = compared.history.model_copy(update={"runs": (first, again), "promotions": ()})
+    digest = {"splits": None, "registration": None}
+    found = past_accuracy(compared.model_copy(update={"history": past, **digest}))
+    assert found is not None
+    assert ("not promoted" in found.chart) == refused
