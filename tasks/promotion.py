@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks import store
 from tasks.champions import RECORD_TAG, ModelRecord, find_model, read_record, record_of
-from tasks.errors import PipelineError, RegistryError, StoreError
+from tasks.errors import PipelineError, RegistryError, RegistryUnreachableError, StoreError
 from tasks.ledger import Ledger, LedgerEntry, open_ledger
 from tasks.succession import previous, succession
 
@@ -51,7 +51,8 @@ def promote(name: str, version: int, *, reason: str, actor: str, run_id: str) ->
         run_id: Tells this promotion from any other.
 
     Raises:
-        RegistryError: if it is champion already, unknown, or another process promoted at the same moment.
+        RegistryError: if it is champion already, unknown, or another process promoted at the same moment; or if
+            registry and ledger contradict each other.
         RegistryUnreachableError: if the registry must be asked what the version is, and does not answer.
         StoreError: if the model's artifact is missing or damaged.
     """
@@ -63,6 +64,7 @@ def promote(name: str, version: int, *, reason: str, actor: str, run_id: str) ->
     known = next((entry for entry in reversed(entries) if entry.version == version), None)
     record = record_of(known) if known is not None else _registered(name, version)
     find_model(record)
+    unreachable = agreed(name, ledger)
     entry = LedgerEntry(
         **record.model_dump(),
         promoted_at=datetime.now(UTC),
@@ -73,7 +75,7 @@ def promote(name: str, version: int, *, reason: str, actor: str, run_id: str) ->
         actor=actor,
         reason=reason,
     )
-    return _mirrored(ledger.promote(entry, after=champion))
+    return _mirrored(ledger.promote(entry, after=champion), unreachable)
 
 
 def roll_back(name: str, to: int | None, *, reason: str, actor: str, run_id: str) -> Manual:
@@ -88,7 +90,8 @@ def roll_back(name: str, to: int | None, *, reason: str, actor: str, run_id: str
         run_id: Tells this rollback from any other.
 
     Raises:
-        RegistryError: if there is none to go back to, or another process promoted at the same moment.
+        RegistryError: if there is none to go back to, or another process promoted at the same moment; or if registry
+            and ledger contradict each other.
         StoreError: if its artifact is missing or damaged.
     """
     ledger = open_ledger(name)
@@ -105,6 +108,7 @@ def roll_back(name: str, to: int | None, *, reason: str, actor: str, run_id: str
             f"Version {restored.version} of {name} cannot be champion again. {error} Version {champion.version} stays. "
             f"Restore the artifact, or choose another with --to: {others}."
         ) from error
+    unreachable = agreed(name, ledger)
     entry = LedgerEntry(
         **record_of(restored).model_dump(),
         promoted_at=datetime.now(UTC),
@@ -116,7 +120,26 @@ def roll_back(name: str, to: int | None, *, reason: str, actor: str, run_id: str
         actor=actor,
         reason=reason,
     )
-    return _mirrored(ledger.promote(entry, after=champion))
+    return _mirrored(ledger.promote(entry, after=champion), unreachable)
+
+
+def agreed(name: str, ledger: Ledger) -> str | None:
+    """See that the registry was told of the same promotions, before the ledger's last entry is sealed or built upon.
+
+    Returns:
+        Why the registry could not be asked, in words; None where it agrees. The ledger is the truth without it.
+
+    Raises:
+        RegistryError: if registry and ledger contradict each other.
+        TransientError: if the network to the ledger is lost.
+    """
+    from tasks.registry import Registry
+
+    try:
+        Registry().check_ledger(name, ledger)
+    except RegistryUnreachableError as error:
+        return str(error)
+    return None
 
 
 def mirror(name: str, ledger: Ledger) -> tuple[str, ...]:
@@ -133,8 +156,10 @@ def mirror(name: str, ledger: Ledger) -> tuple[str, ...]:
     # Of two that promote one after the other, the first must not set its own aliases last.
     lock = FileLock(store.current().folder("locks") / f"register-{name}.lock")
     with lock.acquire(timeout=MIRROR_PATIENCE_SECONDS):
-        ledger.seal()
         registry = Registry()
+        # A seal would vouch for an entry that was altered after the registry was told of it.
+        registry.check_ledger(name, ledger)
+        ledger.seal()
         changed = registry.mirror(name, ledger)
         for version, tags in _tags(ledger.entries()).items():
             found = registry.get_version(name, version)
@@ -157,7 +182,9 @@ def _tags(entries: list[LedgerEntry]) -> dict[int, dict[str, str]]:
     return {last.version: {**verdict, "forced_by": last.actor}}
 
 
-def _mirrored(entry: LedgerEntry) -> Manual:
+def _mirrored(entry: LedgerEntry, unreachable: str | None) -> Manual:
+    if unreachable is not None:
+        return Manual(entry=entry, problem=unreachable)
     try:
         return Manual(entry=entry, mirrored=mirror(entry.model_name, open_ledger(entry.model_name)))
     except (PipelineError, Timeout) as error:

@@ -7,9 +7,9 @@ from filelock import Timeout
 from pydantic import BaseModel, ConfigDict
 
 from tasks.champions import find_model
-from tasks.errors import PipelineError, StoreError
+from tasks.errors import PipelineError, RegistryError, StoreError
 from tasks.ledger import Fault, Ledger, LedgerEntry
-from tasks.promotion import mirror
+from tasks.promotion import agreed, mirror
 from tasks.succession import previous
 
 
@@ -21,7 +21,7 @@ class Verification(BaseModel):
         num_models: Different models among them.
         champion: The last entry.
         previous: The version that a rollback would restore.
-        sealed: Whether the last entry was sealed only now.
+        sealed: Whether the last entry was sealed only now; never where MLflow was told of another one.
         repaired: What was repaired in MLflow, in words.
         faults: What a person has to see to.
     """
@@ -49,14 +49,24 @@ def verify(name: str, ledger: Ledger) -> Verification:
     faults = ledger.faults()
     if faults:
         return Verification(model_name=name, ledger=ledger.url, faults=tuple(faults))
-    sealed = ledger.seal()
     entries = ledger.entries()
     faults = [*_strangers(name, ledger, entries), *_in_models(entries)]
+    sealed = False
     repaired: tuple[str, ...] = ()
+    problem: str | None
     try:
-        repaired = mirror(name, ledger)
-    except (PipelineError, Timeout) as error:
-        faults.append(Fault(place="MLflow", problem=f"was not compared with the ledger, or not repaired: {error}"))
+        problem = agreed(name, ledger)
+    except RegistryError as error:
+        problem = str(error)
+    else:
+        sealed = ledger.seal()
+    if problem is None:
+        try:
+            repaired = mirror(name, ledger)
+        except (PipelineError, Timeout) as error:
+            problem = str(error)
+    if problem is not None:
+        faults.append(Fault(place="MLflow", problem=f"was not compared with the ledger, or not repaired: {problem}"))
     before = previous(entries)
     return Verification(
         model_name=name,

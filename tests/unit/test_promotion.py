@@ -16,7 +16,7 @@ from tasks.champions import RECORD_TAG, find_model
 from tasks.errors import RegistryError, StoreError
 from tasks.ledger import LedgerEntry, open_ledger
 from tasks.machine import Machine
-from tasks.promotion import promote, roll_back
+from tasks.promotion import mirror, promote, roll_back
 from tasks.registry import HEAD_TAG, Registry
 from tasks.store import Reference
 from tasks.verification import Verification, verify
@@ -165,6 +165,25 @@ def test_an_entry_altered_together_with_its_seal_is_found_by_what_mlflow_was_tol
     (fault,) = checked().faults
     assert fault.place == "MLflow"
     assert "was told that entry 2 of the ledger" in fault.problem
+    # Nothing vouches for it, and nothing is built upon it.
+    assert not last.with_suffix(".sha256").exists()
+    for command in (lambda: promote(NAME, 3, **BY), lambda: roll_back(NAME, None, **BY)):
+        with pytest.raises(RegistryError, match="was told that entry 2 of the ledger"):
+            command()
+    with pytest.raises(RegistryError, match="was told that entry 2 of the ledger"):
+        mirror(NAME, open_ledger(NAME))
+    assert not last.with_suffix(".sha256").exists()
+    assert len(open_ledger(NAME).entries()) == 2
+
+
+def test_an_entry_without_its_seal_is_sealed_also_where_mlflow_cannot_be_reached(folder: Path) -> None:
+    seal = folder / "ledger" / NAME / "000002.sha256"
+    content = seal.read_bytes()
+    for address in ("http://127.0.0.1:9", None):
+        seal.unlink()
+        with machine.use(Machine(store=folder, tracking_uri=address)):
+            assert checked().sealed
+        assert seal.read_bytes() == content
 
 
 def test_a_ledger_whose_last_entry_is_cut_off_is_found_by_what_mlflow_was_told(folder: Path) -> None:
