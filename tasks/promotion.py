@@ -163,7 +163,9 @@ def mirror(name: str, ledger: Ledger) -> tuple[str, ...]:
         changed = registry.mirror(name, ledger)
         for version, tags in _tags(ledger.entries()).items():
             found = registry.get_version(name, version)
-            missing = {tag: value for tag, value in tags.items() if found is None or found.tags.get(tag) != value}
+            if found is None:  # somebody deleted it
+                continue
+            missing = {tag: value for tag, value in tags.items() if found.tags.get(tag) != value}
             if missing:
                 registry.tag_version(name, version, missing)
     return tuple(changed)

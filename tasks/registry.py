@@ -126,7 +126,8 @@ class Registry:
                 raise RegistryError(
                     f"The ledger's champion of {model_name} is version {champion.version} (SHA-256 "
                     f"{champion.model_sha256[:12]}), which MLflow at {self._uri} does not have under that number. "
-                    "Nothing was registered. Bring the registry back from a backup, or begin with an empty store."
+                    "Nothing was registered or promoted. Bring the registry back from a backup, or begin with an empty "
+                    "store."
                 )
         number, sha256 = told
         there = ["nothing", *(digest for _, digest in entries)][number if number <= len(entries) else 0]
@@ -243,7 +244,8 @@ class Registry:
     def mirror(self, model_name: str, ledger: Ledger) -> list[str]:
         """Point `champion` and `previous` where the ledger says, and note the ledger's last entry.
 
-        `previous` is what a rollback would restore, so that nobody who falls back on it gets what was taken back.
+        `previous` is what a rollback would restore, so that nobody who falls back on it gets what was taken back; it
+        points nowhere where somebody deleted that version.
 
         Returns:
             What was not as the ledger says, in words.
@@ -255,22 +257,25 @@ class Registry:
         if not entries:
             return []
         before = previous([entry for entry, _ in entries])
+        deleted = ""
+        if before is not None and self.get_version(model_name, before.version) is None:
+            deleted, before = f": MLflow does not have version {before.version} any more", None
         changed: list[str] = []
         with self._explained():
             model = self._client.get_registered_model(model_name)
             present = {str(alias): int(version) for alias, version in dict(model.aliases).items()}
             # The champion last.
-            for alias, version in (
-                ("previous", before.version if before else None),
-                ("champion", entries[-1][0].version),
+            for alias, version, why in (
+                ("previous", before.version if before else None, deleted),
+                ("champion", entries[-1][0].version, ""),
             ):
-                if present.get(alias) == version:
+                if present.get(alias) == version and not why:
                     continue
-                changed.append(f"{alias} was {_or_none(present.get(alias))}, is {_or_none(version)}")
-                if version is None:
-                    self._client.delete_registered_model_alias(model_name, alias)
-                else:
+                changed.append(f"{alias} was {_or_none(present.get(alias))}, is {_or_none(version)}{why}")
+                if version is not None:
                     self._client.set_registered_model_alias(model_name, alias, str(version))
+                elif alias in present:
+                    self._client.delete_registered_model_alias(model_name, alias)
             head = f"{len(entries)} {entries[-1][1]}"
             if model.tags.get(HEAD_TAG) != head:
                 self._client.set_registered_model_tag(model_name, HEAD_TAG, head)

@@ -200,6 +200,29 @@ def test_aliases_that_somebody_moved_are_told_and_repaired(folder: Path) -> None
     assert aliases(folder)["champion"] == 2
 
 
+def test_a_version_that_somebody_deleted_stops_no_alias(folder: Path) -> None:
+    promote(NAME, 3, **BY)
+    Registry()._client.delete_model_version(NAME, "1")
+    made = roll_back(NAME, None, **BY)
+    assert (made.entry.version, made.problem) == (2, None)
+    assert made.mirrored == (
+        "previous was version 2, is none: MLflow does not have version 1 any more",
+        "champion was version 3, is version 2",
+    )
+    assert aliases(folder) == {"challenger": 3, "champion": 2}
+    found = checked()
+    assert (found.faults, found.previous) == ((), 1)
+    assert found.repaired == ("previous was none, is none: MLflow does not have version 1 any more",)
+
+
+def test_a_version_that_was_taken_back_and_deleted_gets_no_tags(folder: Path) -> None:
+    with machine.use(Machine(store=folder, tracking_uri="http://127.0.0.1:9")):
+        roll_back(NAME, None, **BY)
+    Registry()._client.delete_model_version(NAME, "2")
+    assert checked().faults == ()
+    assert aliases(folder)["champion"] == 1
+
+
 def test_nothing_is_told_to_mlflow_of_a_damaged_ledger(folder: Path) -> None:
     Registry()._client.set_registered_model_alias(NAME, "champion", "3")
     (folder / "ledger" / NAME / "000001.json").write_text("{}")
