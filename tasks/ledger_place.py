@@ -10,7 +10,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -105,8 +105,10 @@ class LedgerFolder:
         """See `LedgerPlace`."""
         with _explained(self.url, "written"):
             for draft in self._folder.glob(".*.draft"):
-                if time.time() - draft.stat().st_mtime > DRAFT_MAX_AGE_SECONDS:
-                    draft.unlink(missing_ok=True)
+                # Its own process may clear it meanwhile.
+                with suppress(FileNotFoundError):
+                    if time.time() - draft.stat().st_mtime > DRAFT_MAX_AGE_SECONDS:
+                        draft.unlink()
 
 
 class LedgerBucket:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -166,6 +167,26 @@ def test_a_draft_that_a_killed_process_left_is_no_entry(tmp_path: Path) -> None:
     (tmp_path / ".0123.draft").write_text('{"number": 1')
     ledger.promote(entry(1, None))
     assert len(ledger.entries()) == 1
+
+
+def test_a_draft_that_its_own_process_clears_meanwhile_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Path.glob
+
+    def overtaken(folder: Path, pattern: str) -> Iterator[Path]:
+        # Between the list and the look at each file.
+        found = list(listed(folder, pattern))
+        found[0].unlink()
+        return iter(found)
+
+    for name in ("0123", "4567"):
+        draft = tmp_path / f".{name}.draft"
+        draft.write_text("{")
+        os.utime(draft, (0, 0))
+    monkeypatch.setattr(Path, "glob", overtaken)
+    Ledger(tmp_path).promote(entry(1, None))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000001.json", "000001.sha256"]
 
 
 class AnswerLost(Objects):
