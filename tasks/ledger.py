@@ -290,14 +290,17 @@ def open_ledger(name: str) -> Ledger:
 
 
 def ledger_names() -> list[str]:
-    """The registered models that have a ledger with an entry, sorted.
+    """The registered models that have a ledger with an entry or what is left of one, sorted.
+
+    One whose entries are lost in part is damaged; that is said where it is read, and no other takes its place.
 
     Raises:
         RegistryError: if the place cannot be read.
         TransientError: if the network is lost.
     """
     address = _address()
-    return [name for name in folders_below(address) if _name(1) in place_below(address, name).names()]
+    written = re.compile(rf"\d{{6}}\.({'|'.join(KINDS)})")
+    return [name for name in folders_below(address) if any(map(written.fullmatch, place_below(address, name).names()))]
 
 
 def _address() -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks import machine
 from tasks.errors import ConfigurationError, RegistryError, TransientError
-from tasks.ledger import Ledger
+from tasks.ledger import Ledger, ledger_names
 from tasks.ledger_place import LedgerBucket, place_below
+from tasks.machine import Machine
 from tasks.objects import Objects
 from tasks.succession import anchor, champion_at, previous, promotion_of, succession, was_rolled_back
 from tasks.values.decision import Basis
@@ -187,6 +189,25 @@ def test_a_draft_that_its_own_process_clears_meanwhile_disturbs_nobody(
     monkeypatch.setattr(Path, "glob", overtaken)
     Ledger(tmp_path).promote(entry(1, None))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000001.json", "000001.sha256"]
+
+
+@pytest.mark.parametrize("lost", [("000001.json",), ("000001.json", "000001.sha256", "000002.json")])
+def test_a_ledger_whose_first_entry_is_lost_is_still_one(files: Files, ledger: Ledger, lost: tuple[str, ...]) -> None:
+    with machine.use(Machine(ledger=files.address)):
+        assert ledger_names() == []
+        ledger.promote(entry(1, None))
+        ledger.promote(entry(2, 1))
+        for name in lost:
+            files.delete(f"practice-cnn/{name}")
+        assert ledger_names() == ["practice-cnn"]
+
+
+def test_a_folder_of_other_files_is_no_ledger(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    for name in ("notes.txt", "000001.json.bak", ".0123.draft", "1.json"):
+        (tmp_path / "notes" / name).touch()
+    with machine.use(Machine(ledger=str(tmp_path))):
+        assert ledger_names() == []
 
 
 class AnswerLost(Objects):
