@@ -5,8 +5,9 @@ follow with the next command or run. Knows nothing of Prefect; MLflow is loaded 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
@@ -15,7 +16,10 @@ from tasks import store
 from tasks.champions import RECORD_TAG, ModelRecord, find_model, read_record, record_of
 from tasks.errors import PipelineError, RegistryError, RegistryUnreachableError, StoreError
 from tasks.ledger import Ledger, LedgerEntry, open_ledger
-from tasks.succession import previous, succession
+from tasks.succession import previous, succession, taken_back
+
+if TYPE_CHECKING:
+    from tasks.registry import Version
 
 MIRROR_PATIENCE_SECONDS = 20
 """For a run that is registering. It mirrors the aliases itself when it ends."""
@@ -161,27 +165,34 @@ def mirror(name: str, ledger: Ledger) -> tuple[str, ...]:
         registry.check_ledger(name, ledger)
         ledger.seal()
         changed = registry.mirror(name, ledger)
-        for version, tags in _tags(ledger.entries()).items():
-            found = registry.get_version(name, version)
-            if found is None:  # somebody deleted it
-                continue
-            missing = {tag: value for tag, value in tags.items() if found.tags.get(tag) != value}
-            if missing:
-                registry.tag_version(name, version, missing)
+        entries, versions = ledger.entries(), registry.versions(name)
+        for number, tags in _tags(entries, versions).items():
+            found = versions[number].tags
+            wrong = {tag: value for tag, value in tags.items() if found.get(tag) != value}
+            registry.tag_version(name, number, {tag: value for tag, value in wrong.items() if value is not None})
+            registry.untag_version(name, number, [tag for tag, value in wrong.items() if value is None])
     return tuple(changed)
 
 
-def _tags(entries: list[LedgerEntry]) -> dict[int, dict[str, str]]:
-    """What the last entry says, where it is a person's, as tags of the versions that it is about."""
-    last = entries[-1] if entries else None
-    if last is None or last.basis not in ("force", "rollback"):
-        return {}
-    if last.basis == "rollback" and last.replaces_version is not None:
-        return {last.replaces_version: {"rolled_back_by": last.actor, "rolled_back_because": last.reason}}
+def _tags(entries: list[LedgerEntry], versions: "Mapping[int, Version]") -> dict[int, dict[str, str | None]]:
+    """What the ledger says of each version that MLflow has, as tags; None for one that must not be there."""
     from tasks.registry import VERDICT_TAG
 
-    verdict = {VERDICT_TAG: "promoted", "verdict_basis": "force", "verdict_sentence": last.reason}
-    return {last.version: {**verdict, "forced_by": last.actor}}
+    tags: dict[int, dict[str, str | None]] = {number: {} for number in versions}
+    for number, rollback in taken_back(entries).items():
+        if number in tags:
+            tags[number] |= {
+                "rolled_back_by": rollback.actor if rollback is not None else None,
+                "rolled_back_because": rollback.reason if rollback is not None else None,
+            }
+    for entry in entries:
+        # A run may have judged it anew since it was forced, and MLflow keeps the last verdict.
+        if entry.basis != "force" or entry.version not in versions:
+            continue
+        if entry == entries[-1] or "forced_by" not in versions[entry.version].tags:
+            verdict = {VERDICT_TAG: "promoted", "verdict_basis": "force", "verdict_sentence": entry.reason}
+            tags[entry.version] |= {**verdict, "forced_by": entry.actor}
+    return tags
 
 
 def _mirrored(entry: LedgerEntry, unreachable: str | None) -> Manual:

@@ -98,9 +98,13 @@ class Registry:
 
     def get_version(self, model_name: str, number: int) -> Version | None:
         """The version of that number, or None."""
+        return self.versions(model_name).get(number)
+
+    def versions(self, model_name: str) -> dict[int, Version]:
+        """All versions by their numbers, without those that somebody deleted."""
         with self._explained():
             found = self._client.search_model_versions(f"name = '{model_name}'")
-        return next((_version(version) for version in found if int(version.version) == number), None)
+        return {int(version.version): _version(version) for version in found}
 
     def check_ledger(self, model_name: str, ledger: Ledger) -> None:
         """See that registry and ledger speak of the same promotions.
@@ -240,6 +244,12 @@ class Registry:
         with self._explained():
             for name, value in tags.items():
                 self._client.set_model_version_tag(model_name, str(version), name, value)
+
+    def untag_version(self, model_name: str, version: int, tags: Sequence[str]) -> None:
+        """Remove tags that a version has."""
+        with self._explained():
+            for name in tags:
+                self._client.delete_model_version_tag(model_name, str(version), name)
 
     def mirror(self, model_name: str, ledger: Ledger) -> list[str]:
         """Point `champion` and `previous` where the ledger says, and note the ledger's last entry.

@@ -66,3 +66,15 @@ def promotion_of(entries: Sequence[LedgerEntry], model_sha256: str) -> LedgerEnt
 def was_rolled_back(entries: Sequence[LedgerEntry], model_sha256: str) -> bool:
     """Whether a model was champion and is taken back."""
     return any(entry.model_sha256 == model_sha256 for entry in entries) and promotion_of(entries, model_sha256) is None
+
+
+def taken_back(entries: Sequence[LedgerEntry]) -> dict[int, LedgerEntry | None]:
+    """For each version that was ever champion, the rollback that took it back; None where it holds."""
+    found: dict[int, LedgerEntry | None] = {}
+    for number, entry in enumerate(entries, start=1):
+        if entry.basis == "rollback":
+            held = {item.version for item in succession(entries[:number])}
+            found = {version: None if version in held else (rollback or entry) for version, rollback in found.items()}
+        else:
+            found[entry.version] = None
+    return found

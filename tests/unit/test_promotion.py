@@ -17,7 +17,7 @@ from tasks.errors import RegistryError, StoreError
 from tasks.ledger import LedgerEntry, open_ledger
 from tasks.machine import Machine
 from tasks.promotion import mirror, promote, roll_back
-from tasks.registry import HEAD_TAG, Registry
+from tasks.registry import HEAD_TAG, VERDICT_TAG, Registry
 from tasks.store import Reference
 from tasks.verification import Verification, verify
 from tests.ledgers import BucketFiles
@@ -126,6 +126,49 @@ def test_a_promotion_stands_where_mlflow_cannot_be_reached_and_aliases_follow(fo
     assert (found.faults, aliases(folder)) == ((), {"challenger": 3, "champion": 1})
     assert found.repaired == ("previous was version 1, is none", "champion was version 2, is version 1")
     assert tags(folder, 2)["rolled_back_by"] == "Jane"
+
+
+def taken_back(folder: Path) -> dict[int, str]:
+    """The versions that MLflow shows as taken back, and why."""
+    found = {version: tags(folder, version) for version in (1, 2, 3)}
+    assert all(("rolled_back_by" in tags) == ("rolled_back_because" in tags) for tags in found.values())
+    return {version: tags["rolled_back_because"] for version, tags in found.items() if "rolled_back_because" in tags}
+
+
+def test_a_version_that_holds_again_is_no_longer_shown_as_taken_back(folder: Path) -> None:
+    promote(NAME, 3, **BY)
+    roll_back(NAME, 1, **BY | {"reason": "both"})
+    assert taken_back(folder) == {2: "both", 3: "both"}
+    promote(NAME, 3, **BY | {"reason": "again"})
+    assert taken_back(folder) == {2: "both"}
+    assert tags(folder, 3)["verdict_sentence"] == "again"
+    roll_back(NAME, 2, **BY)
+    assert taken_back(folder) == {3: "because"}
+
+
+def test_tags_that_mlflow_missed_are_set_also_where_others_promoted_since(folder: Path) -> None:
+    with machine.use(Machine(store=folder, tracking_uri="http://127.0.0.1:9")):
+        roll_back(NAME, None, **BY)
+        roll_back(NAME, 2, **BY)
+        roll_back(NAME, 1, **BY | {"reason": "the last word"})
+    promote(NAME, 3, **BY)
+    assert taken_back(folder) == {2: "the last word"}
+    Registry()._client.delete_model_version_tag(NAME, "2", "rolled_back_by")
+    Registry().tag_version(NAME, 1, {"rolled_back_by": "nobody", "rolled_back_because": "never"})
+    assert checked().faults == ()
+    assert taken_back(folder) == {2: "the last word"}
+
+
+def test_a_force_that_mlflow_missed_is_told_later_and_a_later_verdict_stands(folder: Path) -> None:
+    with machine.use(Machine(store=folder, tracking_uri="http://127.0.0.1:9")):
+        roll_back(NAME, None, **BY)
+        promote(NAME, 2, **BY)
+        roll_back(NAME, None, **BY)
+    checked()
+    assert (tags(folder, 2)["forced_by"], tags(folder, 2)["verdict_basis"]) == ("Jane", "force")
+    Registry().tag_version(NAME, 2, {VERDICT_TAG: "refused"})
+    checked()
+    assert tags(folder, 2)[VERDICT_TAG] == "refused"
 
 
 def test_verify_finds_nothing_where_nothing_is_wrong(folder: Path) -> None:
