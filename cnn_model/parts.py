@@ -92,7 +92,8 @@ class PartWriter:
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             with draft.open("wb") as file:
-                pq.write_table(self._table(), file, compression="zstd")
+                # With checksums, so that whoever goes on after it sees damage in the middle of it.
+                pq.write_table(self._table(), file, compression="zstd", write_page_checksum=True)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(draft, path)

@@ -139,9 +139,11 @@ def _is_whole(path: Path, key: str, images_per_part: int) -> bool:
 
 
 def _num_rows(path: Path, key: str) -> int | None:
-    """None where the file is missing, damaged or of another scoring."""
+    """None where the file is missing, damaged or of another scoring. Reads all of it: the footer alone may be whole."""
     try:
-        metadata = pq.read_metadata(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if (file.metadata.metadata or {}).get(KEY) != key.encode():
+                return None
+            return sum(batch.num_rows for batch in file.iter_batches())
     except (OSError, pa.ArrowException):
         return None
-    return metadata.num_rows if (metadata.metadata or {}).get(KEY) == key.encode() else None

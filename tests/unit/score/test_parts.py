@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from cnn_model.class_names import CLASS_NAMES
@@ -40,6 +41,23 @@ def test_full_parts_of_the_same_scoring_count_up_to_the_first_that_is_none(tmp_p
     assert parts.count_whole(tmp_path, "k", 4) == 1
     second.unlink()
     assert parts.count_whole(tmp_path, "k", 4) == 1
+
+
+def test_damage_in_the_middle_of_a_part_is_seen(tmp_path: Path) -> None:
+    rows = [Row(place, f"{place}.png", IMAGE) for place in range(1000)]
+    writer = PartWriter(tmp_path, Scorer(CLASS_NAMES, 2, "f" * 64, "k"), 500)
+    writer.add(rows, np.random.default_rng(0).random((1000, 10), np.float32))
+    writer.close()
+    second = tmp_path / "part-00001.parquet"
+    with pq.ParquetFile(second) as file:
+        column = file.metadata.row_group(0).column(file.schema_arrow.get_field_index("probability_cat"))
+    start = column.data_page_offset + column.total_compressed_size // 2
+    content = bytearray(second.read_bytes())
+    content[start : start + 64] = bytes(64)
+    second.write_bytes(content)
+    assert parts.count_whole(tmp_path, "k", 500) == 1
+    with pytest.raises(StoreError, match=r"part-00001\.parquet is damaged"):
+        parts.verified(tmp_path, "k")
 
 
 def test_figures_are_of_all_parts(tmp_path: Path) -> None:
