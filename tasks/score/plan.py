@@ -105,6 +105,18 @@ def look_at(place: Path) -> tuple[int | None, ScoredImages]:
     return listing.num_images, ScoredImages(place=str(place), kind=listing.kind, digest=listing.digest)
 
 
-def log_folder(model: ScoredModel, key: str) -> Path:
-    """The place of one scoring in the prediction log, made if missing."""
-    return store.current().folder(PREDICTIONS, model.name, key[:16])
+def log_folder(model: ScoredModel, key: str, output: Path | None = None) -> Path:
+    """The place of one scoring in the prediction log, made if missing.
+
+    One whose parts lie elsewhere has a place of its own beside that of the same scoring with its parts in the log.
+
+    Args:
+        model: Of the scoring.
+        key: Of the scoring.
+        output: The folder of the parts; None for that of the log.
+    """
+    own = store.current().root / PREDICTIONS / model.name / key[:16]
+    if output is None or output == own:
+        return store.current().folder(PREDICTIONS, model.name, own.name)
+    elsewhere = hashlib.sha256(str(output).encode()).hexdigest()[:8]
+    return store.current().folder(PREDICTIONS, model.name, f"{own.name}-{elsewhere}")

@@ -79,7 +79,8 @@ def report(scoring: Scoring, drift: Drift, run_id: str) -> ScoringSummary:
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     )
     text = summary.model_dump_json(indent=1) + "\n"
-    for folder in dict.fromkeys((log_folder(scoring.model, scoring.key), Path(scoring.output))):
+    output = Path(scoring.output)
+    for folder in dict.fromkeys((log_folder(scoring.model, scoring.key, output), output)):
         write_atomically(folder / parts.SUMMARY, text)
     try:
         create_markdown_artifact(brief.markdown(summary), key="score-summary", description=brief.sentence(summary))

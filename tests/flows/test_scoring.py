@@ -92,6 +92,19 @@ def test_other_images_models_and_parts_are_other_scorings(
     assert len(read_rows(output)) == 23
 
 
+@pytest.mark.parametrize("log_first", [True, False])
+def test_the_same_scoring_may_lie_in_the_log_and_elsewhere(
+    prefect_server: None, champion: Store, images: Path, tmp_path: Path, log_first: bool
+) -> None:
+    outputs = [None, str(tmp_path / "output")]
+    summaries = [scored(images, output=output) for output in (outputs if log_first else outputs[::-1])]
+    assert [summary.outcome for summary in summaries] == ["scored", "scored"]
+    entries = [*(champion.root / "predictions" / MODEL).glob("*/score.json")]
+    logged = [ScoringSummary.model_validate_json(entry.read_bytes()) for entry in entries]
+    assert {summary.scoring.output for summary in logged} == {summary.scoring.output for summary in summaries}
+    assert {scored(images, output=output).outcome for output in outputs} == {"unchanged"}
+
+
 def test_a_damaged_part_is_made_again(prefect_server: None, champion: Store, images: Path) -> None:
     folder = Path(scored(images).scoring.output)
     rows = read_rows(folder)
