@@ -73,10 +73,12 @@ def make(
         config: How.
 
     Raises:
-        ConfigurationError: if nothing lies at the path.
+        ConfigurationError: if nothing lies at the path, or the parts would lie among the images.
         SourceError: if what lies there holds no image, or cannot be read.
     """
     place = locate(images)
+    output = None if folder is None else Path(os.path.abspath(Path(folder).expanduser()))
+    _require_apart(place, output or store.current().root / PREDICTIONS)
     found = look_at(place)
     num_images, scored = found
     parts = {
@@ -88,8 +90,20 @@ def make(
         "versions": {name: version(name) for name in LIBRARIES},
     }
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    target = log_folder(model, key) if folder is None else Path(os.path.abspath(Path(folder).expanduser()))
+    target = output or log_folder(model, key)
     return Plan(key=key, folder=target, images=scored, num_images=num_images, model=model, class_names=class_names)
+
+
+def _require_apart(place: Path, output: Path) -> None:
+    """See that the parts do not change what is scored. Hidden folders among the images are not looked at."""
+    images, target = place.resolve(), output.resolve()
+    if not images.is_dir() or not target.is_relative_to(images):
+        return
+    if not any(name.startswith(".") for name in target.relative_to(images).parts):
+        raise ConfigurationError(
+            f"The parts would go to {output}, among the images in {place}; expected a folder elsewhere. Name one with "
+            "--output."
+        )
 
 
 def look_at(place: Path) -> tuple[int | None, ScoredImages]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cnn_model.class_names import CLASS_NAMES
-from tasks.errors import SourceError
+from tasks.errors import ConfigurationError, SourceError
 from tasks.score import champion, parts, plan
 from tasks.score.config import ScoreConfig
 from tasks.score.step import score
@@ -46,6 +46,27 @@ def test_the_key_is_of_all_that_decides_what_stands_in_the_parts(planned: plan.P
     other = plan.make(images, None, model, names, config)
     assert other.key != planned.key
     assert other.folder != planned.folder
+
+
+@pytest.mark.parametrize("name", [".", "scores", "a/../scores/monday", "link"])
+def test_parts_do_not_go_among_the_images(planned: plan.Plan, tmp_path: Path, name: str) -> None:
+    images = Path(planned.images.place)
+    (tmp_path / "link").symlink_to(images / "a")
+    output = str(tmp_path / name if name == "link" else images / name)
+    with pytest.raises(ConfigurationError, match=r"among the images in .*images; expected a folder elsewhere"):
+        plan.make(str(images), output, planned.model, CLASS_NAMES, CONFIG)
+
+
+def test_the_log_does_not_lie_among_the_images(planned: plan.Plan, opened_store: Store) -> None:
+    images = write_folder(opened_store.root.parent, pngs(noise(1)))
+    with pytest.raises(ConfigurationError, match="among the images"):
+        plan.make(str(images), None, planned.model, CLASS_NAMES, CONFIG)
+
+
+def test_parts_may_lie_in_a_hidden_folder_or_beside_the_images(planned: plan.Plan) -> None:
+    for output in (f"{planned.images.place}/.scores", f"{planned.images.place}-scores"):
+        found = plan.make(planned.images.place, output, planned.model, CLASS_NAMES, CONFIG)
+        assert found.folder == Path(output)
 
 
 def test_batches_do_not_change_the_key(planned: plan.Plan) -> None:
