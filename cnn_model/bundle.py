@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from cnn_model.failures import BundleError, UsageError
 from cnn_model.manifest import MANIFEST, MAX_FILE_BYTES, Description, FileEntry, Manifest
+from cnn_model.tar_headers import BoundedTarInfo
 
 ARCHIVE_SUFFIX = ".tar.gz"
 
@@ -208,7 +209,10 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, BinaryIO]]:
 def _in_archive(archive: Path) -> Iterator[tuple[str, BinaryIO]]:
     """Each file of an archive in its order, without the folder that all of them lie in. Nothing is extracted."""
     top = ""
-    with GzipFile(archive, "rb") as packed, tarfile.open(fileobj=(bounded := _Bounded(packed)), mode="r|") as tar:
+    with (
+        GzipFile(archive, "rb") as packed,
+        tarfile.open(fileobj=(bounded := _Bounded(packed)), mode="r|", tarinfo=BoundedTarInfo) as tar,
+    ):
         for member in tar:
             top = top or member.name.partition("/")[0] + "/"
             if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or not member.name.startswith(top):

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from cnn_model.decoding import MAX_FILE_BYTES, SUFFIXES
 from cnn_model.failures import BadDataError
+from cnn_model.tar_headers import BoundedTarInfo
 
 Kind = Literal["folder", "archive", "parquet"]
 
@@ -170,7 +171,7 @@ def _read_file(path: Path) -> bytes:
 
 def _tar_entries(place: Path, wanted: Wanted) -> Iterator[ImageFile]:
     position = 0
-    with tarfile.open(place, "r|*") as tar:
+    with tarfile.open(place, "r|*", tarinfo=BoundedTarInfo) as tar:
         while (entry := tar.next()) is not None:
             # Python keeps every entry that it has seen; a million of them would take a gigabyte.
             tar.members.clear()  # type: ignore[attr-defined]

@@ -21,6 +21,9 @@ from cnn_model.golden import largest_difference
 from cnn_model.inference import load, predict
 from cnn_model.manifest import GOLDEN_IMAGES, GOLDEN_PROBABILITIES, MODEL
 
+_MAX_CONFIG_BYTES = 2**24
+"""Of a model's configuration; that of a large network has less than a tenth of it."""
+
 _NO_CLASSES = ("__keras_tensor__", "__tuple__")
 """How Keras writes what a layer is called with."""
 
@@ -84,7 +87,11 @@ def _require_built_in(file: Path) -> None:
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            config = json.loads(archive.read("config.json"))
+            with archive.open("config.json") as packed:
+                content = packed.read(_MAX_CONFIG_BYTES + 1)
+        if len(content) > _MAX_CONFIG_BYTES:
+            raise ValueError(f"config.json has more than {_MAX_CONFIG_BYTES:,} bytes")
+        config = json.loads(content)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise BundleError(f"{MODEL} is no Keras archive ({error}); expected what training wrote") from error
     for module, class_name in _classes(config):

@@ -259,6 +259,16 @@ def test_an_archive_that_unpacks_to_more_than_any_bundle_is_not_read_to_its_end(
         bundle.check(packed)
 
 
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_header_of_any_size_is_not_read(packed: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("practice-cnn-version-000003/manifest.json")
+    header.type, header.size = kind, 2**20 + 1
+    content = gzip.decompress(packed.read_bytes())
+    packed.write_bytes(gzip.compress(header.tobuf(tarfile.USTAR_FORMAT) + bytes(2**20 + 512) + content))
+    with pytest.raises(BundleError, match="a header of 1,048,577 bytes; expected 1,048,576 at most"):
+        bundle.check(packed)
+
+
 def test_what_is_no_bundle_is_not_sealed(tmp_path: Path) -> None:
     folder = make_files(tmp_path / "bundle")
     (folder / "model.pkl").write_bytes(b"")

@@ -166,6 +166,21 @@ def test_nothing_to_score_is_said_so(tmp_path: Path) -> None:
             describe(tmp_path / name)
 
 
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_header_of_any_size_is_not_read(tmp_path: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, 2**20 + 1
+    place = write_tar(tmp_path / "x.tar", FILES)
+    place.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + bytes(2**20 + 512) + place.read_bytes())
+    with pytest.raises(BadDataError, match="a header of 1,048,577 bytes; expected 1,048,576 at most"):
+        contents(place)
+
+
+def test_long_names_are_read(tmp_path: Path) -> None:
+    name = f"{'x' * 300}.png"
+    assert contents(write_tar(tmp_path / "x.tar", {name: FILES[NAMES[0]]})) == [(name, FILES[NAMES[0]])]
+
+
 def test_names_that_lead_out_of_an_archive_are_names_and_no_paths(tmp_path: Path) -> None:
     place = write_tar(tmp_path / "x.tar", {"../out.png": FILES[NAMES[0]]})
     with tarfile.open(place, "a") as tar:

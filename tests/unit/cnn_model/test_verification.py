@@ -1,6 +1,7 @@
 """Which models a bundle may hold, and what they must give on this host."""
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,15 @@ def test_another_format_under_the_models_name_is_refused(
     changed: Callable[..., Path], edit: Callable[[Path], object]
 ) -> None:
     with pytest.raises(BundleError, match=r"model\.keras is no Keras archive"):
+        verify(changed(edit))
+
+
+def test_a_configuration_that_unpacks_to_any_size_is_not_read(changed: Callable[..., Path]) -> None:
+    def edit(folder: Path) -> None:
+        with zipfile.ZipFile(folder / MODEL, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("config.json", "{" + " " * 2**24 + "}")
+
+    with pytest.raises(BundleError, match=r"config\.json has more than 16,777,216 bytes"):
         verify(changed(edit))
 
 
