@@ -86,9 +86,8 @@ def _require_built_in(file: Path) -> None:
         BundleError: if it does, or is no `.keras` file.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
-            with archive.open("config.json") as packed:
-                content = packed.read(_MAX_CONFIG_BYTES + 1)
+        with zipfile.ZipFile(file) as archive, archive.open("config.json") as packed:
+            content = packed.read(_MAX_CONFIG_BYTES + 1)
         if len(content) > _MAX_CONFIG_BYTES:
             raise ValueError(f"config.json has more than {_MAX_CONFIG_BYTES:,} bytes")
         config = json.loads(content)
