@@ -8,7 +8,7 @@ import heapq
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -96,7 +96,7 @@ def run(request: Request, wanted: Wanted, emit: Callable[[Event], None]) -> Scor
         if position >= first:
             return True
         pace.at(position)
-        return sample.wants(name)
+        return sample.wants(position, name)
 
     start = time.monotonic()
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
@@ -116,13 +116,13 @@ def run(request: Request, wanted: Wanted, emit: Callable[[Event], None]) -> Scor
     return ScoringResult(num_scored=pace.num_scored, seconds=seconds, device=device.name)
 
 
-def _write_sample(folder: Path, kept: Mapping[str, Images], predict: "_Predictor") -> None:
-    images = [*kept.values()]
+def _write_sample(folder: Path, kept: Sequence[tuple[str, Images]], predict: "_Predictor") -> None:
+    images = [image for _, image in kept]
     batches = [images[start : start + predict.batch_size] for start in range(0, len(images), predict.batch_size)]
     classes = np.concatenate([predict(batch).argmax(axis=1) for batch in batches])
     np.save(folder / SAMPLE_IMAGES, np.stack(images))
     np.save(folder / SAMPLE_CLASSES, classes.astype(np.uint8))
-    (folder / SAMPLE_NAMES).write_text(json.dumps([*kept]) + "\n")
+    (folder / SAMPLE_NAMES).write_text(json.dumps([name for name, _ in kept]) + "\n")
 
 
 def _checked_sha256(request: Request) -> str:
@@ -179,30 +179,33 @@ class _Predictor:
 
 
 class _Sample:
-    """The images whose names have the lowest digests: the same ones however often the scoring was interrupted."""
+    """The images with the lowest digests: the same ones however often the scoring was interrupted.
+
+    A digest is of name and position, as rows of a Parquet file may share a name.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._kept: list[tuple[int, int, str, Images]] = []
 
-    def wants(self, name: str) -> bool:
-        """Whether the image of that name would be kept, as far as is known now."""
-        return len(self._kept) < self._size or (self._size > 0 and _rank(name) > self._kept[0][0])
+    def wants(self, position: int, name: str) -> bool:
+        """Whether that image would be kept, as far as is known now."""
+        return len(self._kept) < self._size or (self._size > 0 and _rank(position, name) > self._kept[0][0])
 
     def add(self, position: int, name: str, image: Images) -> None:
         """Keep it, if it is to be kept."""
-        if self.wants(name):
+        if self.wants(position, name):
             push = heapq.heappush if len(self._kept) < self._size else heapq.heappushpop
-            push(self._kept, (_rank(name), -position, name, image))
+            push(self._kept, (_rank(position, name), -position, name, image))
 
-    def kept(self) -> dict[str, Images]:
-        """The images by their names, the lowest digest first."""
-        return {name: image for _, _, name, image in sorted(self._kept, key=lambda kept: (-kept[0], -kept[1]))}
+    def kept(self) -> list[tuple[str, Images]]:
+        """The images with their names, the lowest digest first."""
+        return [(name, image) for _, _, name, image in sorted(self._kept, key=lambda kept: (-kept[0], -kept[1]))]
 
 
-def _rank(name: str) -> int:
+def _rank(position: int, name: str) -> int:
     """The lower the digest, the higher."""
-    return -int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    return -int.from_bytes(hashlib.sha256(f"{name}\0{position}".encode()).digest()[:8])
 
 
 class _Pace:

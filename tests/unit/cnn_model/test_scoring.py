@@ -16,7 +16,7 @@ from cnn_model.class_names import CLASS_NAMES
 from cnn_model.failures import BadDataError, BadRequestError
 from cnn_model.parts import KEY
 from cnn_model.scoring import Request
-from tests.scoring import noise, pngs, read_rows, save_model, write_folder, write_tar
+from tests.scoring import noise, pngs, read_rows, save_model, write_folder, write_parquet, write_tar
 
 IMAGES = noise(23)
 FILES = {name.replace("b/", "a/"): data for name, data in pngs(IMAGES).items()}
@@ -147,6 +147,23 @@ def test_a_small_set_is_its_own_sample(request_for: Callable[..., Request], tmp_
     run(request_for(sample_size=50))
     found = {image.tobytes() for image in np.load(tmp_path / "sample" / scoring.SAMPLE_IMAGES)}
     assert found == {image.tobytes() for image in IMAGES}
+
+
+@pytest.mark.parametrize("num_done", [0, 3])
+def test_images_that_share_a_name_are_all_sampled(
+    request_for: Callable[..., Request], tmp_path: Path, num_done: int
+) -> None:
+    rows = [{"path": f"{number % 2}.png", "image": data} for number, data in enumerate(FILES.values())]
+    place = write_parquet(tmp_path / "x.parquet", rows)
+    run(request_for(images=place, sample_size=20))
+    if num_done:
+        before = np.load(tmp_path / "sample" / scoring.SAMPLE_IMAGES)
+        run(request_for(images=place, sample_size=20, num_done_parts=num_done))
+        np.testing.assert_array_equal(np.load(tmp_path / "sample" / scoring.SAMPLE_IMAGES), before)
+    found = {image.tobytes() for image in np.load(tmp_path / "sample" / scoring.SAMPLE_IMAGES)}
+    assert len(found) == 20
+    names = json.loads((tmp_path / "sample" / scoring.SAMPLE_NAMES).read_text())
+    assert (len(names), {*names}) == (20, {"0.png", "1.png"})
 
 
 def test_another_model_than_the_named_one_is_not_loaded(
