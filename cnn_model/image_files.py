@@ -24,8 +24,8 @@ Kind = Literal["folder", "archive", "parquet"]
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 PARQUET = ".parquet"
-ROWS_AT_ONCE = 256
-"""Of a Parquet file."""
+ROWS_AT_ONCE = 16
+"""Of a Parquet file; each may hold an image of any size."""
 
 EXPECTED = f"a folder of PNG or JPEG files, an archive of them ({', '.join(ARCHIVES)}), or {PARQUET} files"
 

@@ -8,6 +8,7 @@ import heapq
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from cnn_model.results import ScoringResult
 
 SAMPLE_IMAGES, SAMPLE_CLASSES, SAMPLE_NAMES = "images.npy", "classes.npy", "names.json"
 MAX_THREADS = 8
+FILES_AHEAD = 16
+"""Read at most before the first of them is decoded."""
+
 PROGRESS_SECONDS = 1.0
 
 
@@ -140,14 +144,30 @@ def _checked_sha256(request: Request) -> str:
 
 
 def _batches(files: Iterator[ImageFile], size: int, pool: ThreadPoolExecutor) -> Iterator[list[Row]]:
-    """Decoded images, a batch at a time; the next batch is decoded while the caller is busy with this one."""
-    ahead: list[Future[Row]] = []
+    """Decoded images in their order, a batch at a time."""
+    rows = _in_order(files, pool)
+    while batch := [*islice(rows, size)]:
+        yield batch
+
+
+def _in_order(files: Iterator[ImageFile], pool: ThreadPoolExecutor) -> Iterator[Row]:
+    """Decoded images. A file may have any size up to a limit, so only a few are read before they are decoded."""
+    ahead: deque[Future[Row]] = deque()
+    damage: BadDataError | None = None
     while True:
-        batch, ahead = ahead, [pool.submit(_decoded, file) for file in islice(files, size)]
-        if batch:
-            yield [future.result() for future in batch]
-        if not ahead:
-            return
+        try:
+            file = next(files, None)
+        except BadDataError as error:  # what was read before counts
+            damage, file = error, None
+        if file is None:
+            break
+        ahead.append(pool.submit(_decoded, file))
+        if len(ahead) == FILES_AHEAD:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
+    if damage is not None:
+        raise damage
 
 
 def _decoded(file: ImageFile) -> Row:

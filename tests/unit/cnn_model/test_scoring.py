@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cnn_model import evaluation, scoring
+from cnn_model import evaluation, image_files, scoring
 from cnn_model.class_names import CLASS_NAMES
 from cnn_model.failures import BadDataError, BadRequestError
+from cnn_model.image_files import ImageFile
 from cnn_model.parts import KEY
 from cnn_model.scoring import Request
 from tests.scoring import noise, pngs, read_rows, save_model, write_folder, write_parquet, write_tar
@@ -164,6 +167,29 @@ def test_images_that_share_a_name_are_all_sampled(
     assert len(found) == 20
     names = json.loads((tmp_path / "sample" / scoring.SAMPLE_NAMES).read_text())
     assert (len(names), {*names}) == (20, {"0.png", "1.png"})
+
+
+def test_few_files_are_read_before_they_are_decoded(
+    request_for: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [*FILES.values()]
+    taken: list[int] = []
+    waiting: list[int] = []
+
+    def given(position: int) -> bytes:
+        time.sleep(0.002)  # longer than it takes to hand out a file
+        taken.append(position)
+        return data[position % len(data)]
+
+    def files(place: Path, wanted: Callable[[int, str], bool]) -> Iterator[ImageFile]:
+        for position in range(200):
+            waiting.append(position - len(taken))
+            yield ImageFile(position, f"{position}.png", partial(given, position))
+
+    monkeypatch.setattr(image_files, "read", files)
+    run(request_for(batch_size=100))
+    assert [row["path"] for row in read_rows(tmp_path / "output")] == [f"{number}.png" for number in range(200)]
+    assert max(waiting) <= 16
 
 
 def test_another_model_than_the_named_one_is_not_loaded(
