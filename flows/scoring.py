@@ -68,7 +68,9 @@ def score(
         logger.info("Images: %s. Model: %s version %d.", planned.images.place, model, entry.version)
         finished = parts.finished(planned.folder, planned.key)
         if finished is not None:
-            return finished
+            # Another version may have become champion since.
+            scoring = finished.scoring.model_copy(update={"model": planned.model})
+            return finished.model_copy(update={"scoring": scoring})
         scored: Scoring = steps.run(score_step, planned, score)
         drift = _compare(steps, scored, entry, score)
         return steps.run(report_step, scored, drift, str(runtime.flow_run.id))
