@@ -98,11 +98,11 @@ def run(request: Request, wanted: Wanted, emit: Callable[[Event], None]) -> Scor
 
     def wanted_file(position: int, name: str) -> bool:
         if position >= first:
+            pace.begin()
             return True
         pace.at(position)
         return sample.wants(position, name)
 
-    start = time.monotonic()
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
         for batch in _batches(image_files.read(request.images, wanted_file), request.batch_size, pool):
             for row in batch:
@@ -114,7 +114,7 @@ def run(request: Request, wanted: Wanted, emit: Callable[[Event], None]) -> Scor
                 pace.num_scored += len(new)
                 pace.at(new[-1].position + 1)
     parts.close()
-    seconds = time.monotonic() - start
+    seconds = pace.seconds
     if request.sample is not None and (kept := sample.kept()):
         _write_sample(request.sample, kept, predict)
     return ScoringResult(num_scored=pace.num_scored, seconds=seconds, device=device.name)
@@ -233,13 +233,24 @@ class _Pace:
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self._emit = emit
-        self._start = self._last = time.monotonic()
+        self._start: float | None = None
+        self._last = time.monotonic()
         self.num_scored = 0
+
+    def begin(self) -> None:
+        """The first image that is not scored yet is about to be read; those that are passed over take no time."""
+        if self._start is None:
+            self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since then; 0 before."""
+        return 0.0 if self._start is None else time.monotonic() - self._start
 
     def at(self, position: int) -> None:
         """So many images are done or passed over."""
         now = time.monotonic()
         if now - self._last >= PROGRESS_SECONDS:
             self._last = now
-            pace = self.num_scored / (now - self._start)
+            pace = self.num_scored / seconds if (seconds := self.seconds) else 0.0
             self._emit({"event": "scored", "images": position, "images_per_second": pace})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,30 @@ def test_whole_parts_stay_and_what_follows_is_the_same(request_for: Callable[...
     assert [row["class"] for row in again] == [row["class"] for row in rows]
     for name, expected in kept.items():
         np.testing.assert_array_equal(np.load(sample / name), expected)
+
+
+def test_the_clock_starts_at_the_first_new_image(
+    request_for: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(request_for())
+    now, read = 0.0, image_files.read
+
+    def slow(place: Path, wanted: Callable[[int, str], bool]) -> Iterator[ImageFile]:
+        def counted(position: int, name: str) -> bool:
+            nonlocal now
+            now += 1000 if position < 10 else 0
+            given = wanted(position, name)
+            now += 1 if position >= 10 else 0
+            return given
+
+        return read(place, counted)
+
+    monkeypatch.setattr(image_files, "read", slow)
+    monkeypatch.setattr(scoring, "time", SimpleNamespace(monotonic=lambda: now))
+    events: list[dict[str, Any]] = []
+    result = scoring.run(request_for(num_done_parts=2), "cpu", events.append)
+    assert (result.num_scored, result.seconds) == (13, 13)
+    assert {event["images_per_second"] for event in events if event.get("images", 99) < 10} == {0}
 
 
 def test_a_sample_has_images_with_their_classes(request_for: Callable[..., Request], tmp_path: Path) -> None:
