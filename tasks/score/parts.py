@@ -144,6 +144,6 @@ def _num_rows(path: Path, key: str) -> int | None:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if (file.metadata.metadata or {}).get(KEY) != key.encode():
                 return None
-            return sum(batch.num_rows for batch in file.iter_batches())
+            return int(sum(batch.num_rows for batch in file.iter_batches()))
     except (OSError, pa.ArrowException):
         return None
