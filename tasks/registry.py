@@ -119,21 +119,15 @@ class Registry:
         """
         self._check(model_name, ledger)
 
-    def _check(self, model_name: str, ledger: Ledger) -> list[tuple[LedgerEntry, str]]:
+    def check_head(self, model_name: str, ledger: Ledger) -> list[tuple[LedgerEntry, str]]:
+        """The ledger's entries with their digests, none of which the registry was told of otherwise.
+
+        Raises:
+            RegistryError: if an entry is not the one that the registry was told of.
+        """
         # Asked before the ledger is read: an entry is there before the registry is told of it.
-        told = self._head(model_name)
+        number, sha256 = self._head(model_name)
         entries = ledger.read()
-        if entries:
-            champion = entries[-1][0]
-            found = self.find_version(model_name, champion.model_sha256)
-            if found is None or found.number != champion.version:
-                raise RegistryError(
-                    f"The ledger's champion of {model_name} is version {champion.version} (SHA-256 "
-                    f"{champion.model_sha256[:12]}), which MLflow at {self._uri} does not have under that number. "
-                    "Nothing was registered or promoted. Bring the registry back from a backup, or begin with an empty "
-                    "store."
-                )
-        number, sha256 = told
         there = ["nothing", *(digest for _, digest in entries)][number if number <= len(entries) else 0]
         if number and there != sha256:
             raise RegistryError(
@@ -141,6 +135,19 @@ class Registry:
                 f"it has {there}. The entry was altered or lost: restore the ledger from a backup. If what is there "
                 f"is right, delete the tag {HEAD_TAG} of the registered model {model_name}."
             )
+        return entries
+
+    def _check(self, model_name: str, ledger: Ledger) -> list[tuple[LedgerEntry, str]]:
+        entries = self.check_head(model_name, ledger)
+        if entries:
+            champion = entries[-1][0]
+            found = self.find_version(model_name, champion.model_sha256)
+            if found is None or found.number != champion.version:
+                raise RegistryError(
+                    f"The ledger's champion of {model_name} is version {champion.version} (SHA-256 "
+                    f"{champion.model_sha256[:12]}), which MLflow at {self._uri} does not have under that number. "
+                    "Nothing was registered. Bring the registry back from a backup, or begin with an empty store."
+                )
         return entries
 
     def _head(self, model_name: str) -> tuple[int, str]:

@@ -259,6 +259,14 @@ def test_a_version_that_somebody_deleted_stops_no_alias(folder: Path) -> None:
     assert found.repaired == ("previous was none, is none: MLflow does not have version 1 any more",)
 
 
+def test_a_champion_that_somebody_deleted_can_be_taken_back(folder: Path) -> None:
+    Registry()._client.delete_model_version(NAME, "2")
+    made = roll_back(NAME, None, **BY)
+    assert (made.entry.version, made.problem) == (1, None)
+    assert aliases(folder)["champion"] == 1
+    assert checked().faults == ()
+
+
 def test_a_version_that_was_taken_back_and_deleted_gets_no_tags(folder: Path) -> None:
     with machine.use(Machine(store=folder, tracking_uri="http://127.0.0.1:9")):
         roll_back(NAME, None, **BY)
