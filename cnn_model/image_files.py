@@ -198,8 +198,9 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[]
     try:
         with archive.open(entry) as file:
             return partial(_given, file.read(MAX_FILE_BYTES + 1))
-    # Each entry stands for itself, with a checksum of its own; it may also be encrypted or packed in a foreign way.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    # Each entry stands for itself, with a checksum of its own. One that is encrypted, or packed in a foreign
+    # way, is a RuntimeError.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         return partial(_refused, f"damaged in the archive: {error}")
 
 

@@ -39,14 +39,4 @@ def read(model_name: str, run_id: str) -> ModelHistory:
 
 
 def _promotion(entry: LedgerEntry) -> Promotion:
-    return Promotion(
-        number=entry.number,
-        promoted_at=entry.promoted_at,
-        version=entry.version,
-        replaces_version=entry.replaces_version,
-        accuracy=entry.accuracy,
-        test_digest=entry.test_digest,
-        basis=entry.basis,
-        actor=entry.actor,
-        reason=entry.reason,
-    )
+    return Promotion.model_validate(entry.model_dump(include=set(Promotion.model_fields)))

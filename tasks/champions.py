@@ -5,7 +5,7 @@ comes through `find_model`, which holds both against what the store has.
 """
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,6 +33,20 @@ class ModelRecord(BaseModel):
     test_digest: str
     dataset_digest: str | None
     dataset: dict[str, Any] | None
+
+
+class NamedModel(Protocol):
+    """What names a model by both of its digests, such as an entry of the ledger."""
+
+    @property
+    def model_digest(self) -> str:
+        """Of its artifact."""
+        ...
+
+    @property
+    def model_sha256(self) -> str:
+        """Of its `model.keras`."""
+        ...
 
 
 def record_of(entry: LedgerEntry) -> ModelRecord:
@@ -65,7 +79,7 @@ def read_record(digest: str) -> ModelRecord:
         raise RegistryError(f"The artifact {digest[:12]} holds no record of a model: {error}.") from error
 
 
-def find_model(model: LedgerEntry | ModelRecord) -> Reference:
+def find_model(model: NamedModel) -> Reference:
     """The artifact of a model, verified against both of its digests.
 
     Raises:

@@ -65,8 +65,8 @@ def described(entry: LedgerEntry, is_champion: bool) -> ScoredModel:
         name=entry.model_name,
         version=entry.version,
         champion=is_champion,
-        artifact_digest=entry.model_digest,
-        sha256=entry.model_sha256,
+        model_digest=entry.model_digest,
+        model_sha256=entry.model_sha256,
     )
 
 

@@ -83,7 +83,7 @@ def make(
     num_images, scored = found
     parts = {
         "images": scored.digest,
-        "model": [model.name, model.version, model.sha256],
+        "model": [model.name, model.version, model.model_sha256],
         "class_names": class_names,
         "images_per_part": config.images_per_part,
         "source": policies.source_digest(("cnn_model.scoring", *policies.BACKENDS)),

@@ -14,15 +14,16 @@ from prefect.artifacts import create_markdown_artifact
 
 from cnn_model.results import ScoringResult
 from tasks import child, locks, machine, policies, progress, store
+from tasks.champions import MODEL_FILE, find_model
 from tasks.child import Event
-from tasks.errors import SourceError, StoreError
+from tasks.errors import SourceError
 from tasks.files import write_atomically
 from tasks.progress import Progress
 from tasks.score import brief, parts
 from tasks.score.config import ScoreConfig
 from tasks.score.plan import LIBRARIES, Plan, log_folder, look_at
 from tasks.store import Reference
-from tasks.values.scoring import Drift, ScoredModel, Scoring, ScoringSummary
+from tasks.values.scoring import Drift, Scoring, ScoringSummary
 
 logger = logging.getLogger(__name__)
 
@@ -89,26 +90,6 @@ def report(scoring: Scoring, drift: Drift, run_id: str) -> ScoringSummary:
     return summary
 
 
-def model_file(model: ScoredModel) -> Path:
-    """The verified `model.keras`.
-
-    Raises:
-        StoreError: if it is missing or damaged, or not the model that the ledger names.
-    """
-    path = store.current().fetch(store.current().find(model.artifact_digest)) / "model.keras"
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}. Bring the store back from a backup.") from error
-    if sha256 != model.sha256:
-        raise StoreError(
-            f"The artifact of {model.name} version {model.version} has a model with SHA-256 {sha256}; the ledger says "
-            f"{model.sha256}. It was not loaded. Bring store and ledger back from a backup."
-        )
-    return path
-
-
 def _run(plan: Plan, sample: Path, config: ScoreConfig) -> ScoringResult:
     settings = machine.current()
     assert settings is not None, "the flow's door sets the machine"
@@ -116,8 +97,8 @@ def _run(plan: Plan, sample: Path, config: ScoreConfig) -> ScoringResult:
     if num_done:
         logger.info("Goes on after %d whole parts, %s images.", num_done, f"{num_done * config.images_per_part:,}")
     arguments = {
-        "--model": model_file(plan.model),
-        "--model-sha256": plan.model.sha256,
+        "--model": store.current().fetch(find_model(plan.model)) / MODEL_FILE,
+        "--model-sha256": plan.model.model_sha256,
         "--model-version": plan.model.version,
         "--images": plan.images.place,
         "--output": plan.folder,

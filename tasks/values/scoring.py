@@ -20,15 +20,15 @@ class ScoredModel(_Value):
     Attributes:
         version: As the ledger counts.
         champion: Whether it was champion when the scoring began.
-        artifact_digest: Of its artifact in the store.
-        sha256: Of its `model.keras`.
+        model_digest: Of its artifact in the store.
+        model_sha256: Of its `model.keras`.
     """
 
     name: str
     version: int = Field(ge=1)
     champion: bool
-    artifact_digest: str
-    sha256: str
+    model_digest: str
+    model_sha256: str
 
 
 class ScoredImages(_Value):

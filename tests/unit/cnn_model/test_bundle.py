@@ -37,7 +37,7 @@ def packed(sealed: Path) -> Path:
 def repacked(archive: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]) -> Path:
     """The archive with other members."""
     with tarfile.open(archive) as tar:
-        members = [(member, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
+        members = [(member, file.read()) for member in tar if (file := tar.extractfile(member)) is not None]
     change(members)
     with tarfile.open(archive, "w:gz") as tar:
         for member, content in members:

@@ -18,7 +18,7 @@ from tests.bundles import IMAGES, describe, make_bundle, tiny_model
 
 
 @keras.saving.register_keras_serializable("tests")
-class Doubling(keras.layers.Layer):  # type: ignore[misc]
+class Doubling(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """A layer of one's own, which this process could load."""
 
     def call(self, inputs):

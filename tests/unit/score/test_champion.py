@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.champions import find_model
 from tasks.errors import ConfigurationError, RegistryError, StoreError
 from tasks.score import champion
-from tasks.score.step import model_file
 from tasks.store import Store
 from tests.conftest import publish_noise
 from tests.scoring import MODEL, promote
@@ -50,7 +50,8 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 def test_a_whole_model_is_found_by_its_digest(opened_store: Store, files: list[Path]) -> None:
     entry = promote(opened_store, files[0])
-    assert model_file(champion.described(entry, True)).read_text() == "1.keras"
+    artifact = find_model(champion.described(entry, True))
+    assert (opened_store.fetch(artifact) / "model.keras").read_text() == "1.keras"
 
 
 @pytest.mark.parametrize("fault", ["altered", "exchanged"])
@@ -60,9 +61,12 @@ def test_a_damaged_model_is_never_handed_on(opened_store: Store, files: list[Pat
         (opened_store.fetch(opened_store.find(entry.model_digest)) / "model.keras").write_text("1.kerax")
     else:  # a whole artifact of the store, but not the model that was promoted
         entry = entry.model_copy(update={"model_digest": promote(opened_store, files[1], 2).model_digest})
-    match = {"altered": "is damaged: model.keras", "exchanged": "the ledger says .* It was not loaded"}[fault]
+    match = {
+        "altered": "is damaged: model.keras",
+        "exchanged": "is not the model that was registered",
+    }[fault]
     with pytest.raises(StoreError, match=match):
-        model_file(champion.described(entry, True))
+        find_model(champion.described(entry, True))
 
 
 def test_classes_are_those_that_the_model_was_trained_on(opened_store: Store, files: list[Path]) -> None:

@@ -38,7 +38,7 @@ def test_the_key_is_of_all_that_decides_what_stands_in_the_parts(planned: plan.P
     if change == "images":
         (Path(images) / "a" / "0000.png").unlink()
     elif change == "model":
-        model = model.model_copy(update={"sha256": "0" * 64})
+        model = model.model_copy(update={"model_sha256": "0" * 64})
     elif change == "parts":
         config = ScoreConfig(images_per_part=5, batch_size=4)
     else:
