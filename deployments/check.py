@@ -1,4 +1,4 @@
-"""Finds mistakes in `prefect.yaml` and the work pools' templates without a server: `python -m deployments.check`.
+"""Finds mistakes in `prefect.yaml` and the work pools without a server: `python -m deployments.check`.
 
 Prefect itself ignores keys and parameters that it does not know, so a mistyped one deploys happily and does nothing.
 """
@@ -17,6 +17,9 @@ from prefect.exceptions import ParameterBindError, ParameterTypeError, Signature
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.schema_tools.validation import validate
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deployments import pools
+from deployments.pools import Kind, Pool
 
 FOLDER = Path(__file__).parent
 _FROM_ENVIRONMENT = re.compile(r"{{\s*\$\w+\s*}}")
@@ -76,17 +79,18 @@ class DeploymentFile(_Strict):
 
 
 def find_mistakes(folder: Path = FOLDER) -> list[str]:
-    """Every mistake in the folder's deployments and templates, one line each; none is an empty list."""
+    """Every mistake in the folder's deployments and work pools, one line each; none is an empty list."""
     path = folder / "prefect.yaml"
     try:
         content = DeploymentFile.model_validate(yaml.safe_load(path.read_text()))
     except (yaml.YAMLError, ValidationError) as error:
         return [f"{path.name}: {line}" for line in _lines(error)]
-    templates = {template.stem: json.loads(template.read_text()) for template in (folder / "work-pools").glob("*.json")}
-    mistakes = [f"work-pools/{name}.json: {line}" for name, item in templates.items() for line in _in_template(item)]
+    mistakes: list[str] = []
     for deployment in content.deployments:
-        found = [*_in_parameters(deployment), *_in_schedules(deployment), *_in_pool(deployment.work_pool, templates)]
+        found = [*_in_parameters(deployment), *_in_schedules(deployment)]
         mistakes.extend(f"{path.name}: {deployment.name}: {line}" for line in found)
+    for kind in pools.KINDS:
+        mistakes.extend(_in_kind(kind, folder / "work-pools", content.deployments))
     return mistakes
 
 
@@ -124,17 +128,43 @@ def _in_schedules(deployment: Deployment) -> Iterator[str]:
             yield from (f"schedule {schedule.slug}: {line}" for line in _lines(error))
 
 
-def _in_pool(pool: WorkPool, templates: dict[str, Any]) -> Iterator[str]:
-    if pool.name not in templates:
-        yield f"work_pool: no template work-pools/{pool.name}.json; there are {', '.join(sorted(templates))}"
+def _in_kind(kind: Kind, folder: Path, deployments: tuple[Deployment, ...]) -> Iterator[str]:
+    """What is wrong where the pools are of this kind."""
+    try:
+        yield from (f"work-pools/{kind}.json: {line}" for line in _in_template(pools.read_template(kind, folder)))
+        loaded = {pool.name: pool for pool in pools.load(kind, folder)}
+    except (ValueError, yaml.YAMLError) as error:  # pydantic's is a ValueError, too
+        yield from (f"work-pools: {kind}: {line}" for line in _lines(error))
         return
-    variables = templates[pool.name]["variables"]
-    for name in sorted(pool.job_variables.keys() - variables["properties"].keys()):
-        yield f"work_pool: the template has no variable {name!r}; it has {', '.join(variables['properties'])}"
+    for pool in loaded.values():
+        yield from (f"work-pools/pools.yaml: {pool.name}: {kind}: {line}" for line in _in_defaults(pool))
+    for deployment in deployments:
+        found = _in_job_variables(deployment.work_pool, loaded)
+        yield from (f"prefect.yaml: {deployment.name}: work_pool: {kind}: {line}" for line in found)
+
+
+def _in_defaults(pool: Pool) -> Iterator[str]:
+    variables = pool.template["variables"]
+    defaults = {name: field["default"] for name, field in variables["properties"].items() if "default" in field}
+    yield from _misfits(defaults, variables)
+
+
+def _in_job_variables(written: WorkPool, loaded: dict[str, Pool]) -> Iterator[str]:
+    if written.name not in loaded:
+        yield f"pools.yaml has no pool {written.name!r}; it has {', '.join(loaded)}"
+        return
+    variables = loaded[written.name].template["variables"]
+    for name in sorted(written.job_variables.keys() - variables["properties"].keys()):
+        yield f"the template has no variable {name!r}; it has {', '.join(variables['properties'])}"
     # What is read from the environment is known, and checked by the server, only when it is deployed.
-    written = {name: value for name, value in pool.job_variables.items() if not _FROM_ENVIRONMENT.fullmatch(str(value))}
-    for problem in validate(written, variables, raise_on_error=False):
-        yield f"work_pool: {problem.message}"
+    known = {name: value for name, value in written.job_variables.items() if name in variables["properties"]}
+    fixed = {name: value for name, value in known.items() if not _FROM_ENVIRONMENT.fullmatch(str(value))}
+    yield from _misfits(fixed, variables)
+
+
+def _misfits(values: dict[str, Any], variables: dict[str, Any]) -> Iterator[str]:
+    for problem in validate(values, variables, raise_on_error=False):
+        yield ": ".join([*(str(part) for part in problem.path), problem.message])
 
 
 def _in_template(template: dict[str, Any]) -> Iterator[str]:

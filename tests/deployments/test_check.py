@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deployments.check import FOLDER, find_mistakes
+from deployments.pools import KINDS
 
 
 @pytest.fixture
@@ -32,7 +33,11 @@ def test_the_files_as_they_are_have_none() -> None:
         ("0 3 * * 1", "0 25 * * 1", "schedule weekly: cron"),
         ("Europe/Zurich", "Europe/Zurick", "schedule weekly: timezone"),
         ("flows.retraining:retrain", "flows/retraining.py:retrain", "entrypoint"),
-        ("name: gpu", "name: gpus", r"no template work-pools/gpus\.json; there are gpu"),
+        (
+            "name: gpu",
+            "name: gpus",
+            "retrain-weekly: work_pool: docker: pools.yaml has no pool 'gpus'; it has gpu, cpu",
+        ),
         ("parameters: {}", "parameters: {verson: 3}", "promote-manual: parameters: the flow has no 'verson'"),
         ("parameters: {}", "parameters: {version: 0}", "promote-manual: parameters: version: 0 is less than"),
         (
@@ -40,30 +45,64 @@ def test_the_files_as_they_are_have_none() -> None:
             'parameters: {}\n    schedules: [{slug: s, cron: "0 3 * * 1", timezone: UTC, active: true}]',
             "promote-manual: parameters: .*version",
         ),
-        ("working_dir:", "workingdir:", "no variable 'workingdir'"),
-        ('device: "{{ $RETRAINING_DEVICE }}"', "device: tpu", "'tpu' is not one of"),
+        *(("working_dir:", "workingdir:", f"{kind}: the template has no variable 'workingdir'") for kind in KINDS),
+        *(
+            ('device: "{{ $RETRAINING_DEVICE }}"', "device: tpu", f"{kind}: device: 'tpu' is not one of")
+            for kind in KINDS
+        ),
     ],
 )
 def test_a_mistyped_file_is_named_with_the_place(folder: Path, old: str, new: str, message: str) -> None:
-    path = folder / "prefect.yaml"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
+    _replace(folder / "prefect.yaml", old, new)
     mistakes = find_mistakes(folder)
     assert any(re.search(message, line) for line in mistakes), mistakes
     assert all("\n" not in line for line in mistakes)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("{{ store }}", "{{ sture }}", "the job uses 'sture'"),
         ('"stream_output": "{{ stream_output }}",', "", "'stream_output' is used nowhere"),
+        ('"default": "tensorflow"', '"default": "torch"', "gpu: {kind}: backend: 'torch' is not one of"),
+        ('"job_configuration": {', '"job_configuration": {{', "Expecting property name"),
     ],
 )
-def test_a_template_that_does_not_fit_its_variables(folder: Path, old: str, new: str, message: str) -> None:
-    path = folder / "work-pools" / "gpu.json"
+def test_a_template_that_does_not_fit_its_variables(folder: Path, kind: str, old: str, new: str, message: str) -> None:
+    _replace(folder / "work-pools" / f"{kind}.json", old, new)
+    mistakes = find_mistakes(folder)
+    assert any(re.search(message.format(kind=kind), line) for line in mistakes), mistakes
+    assert all(kind in line for line in mistakes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('visible_devices: "0"', 'visible_device: "0"', "process: .*gpu: 'visible_device' is no variable"),
+        ("mem_limit: 16g", "mem_limit: 16gb", "gpu: docker: mem_limit: '16gb' does not match"),
+        (
+            "Capabilities: [[gpu]]",
+            "Capabilities: [gpu]",
+            "docker: device_requests: 0: Capabilities: 0: 'gpu' is not of",
+        ),
+        (
+            "memory: 16Gi",
+            "store_volume: {name: store, nfs: {server: a, path: /b}}",
+            "kubernetes: 'store_mount' is a dep",
+        ),
+        ("gpu_count: 1", "gpu_count: 0", "gpu: kubernetes: gpu_count: 0 is less than the minimum of 1"),
+        ("concurrency_limit: 2", "concurrency_limit: 0", r"gpu\.concurrency_limit|concurrency_limit: Input"),
+        ("description: Trainings", "descripton: Trainings", "descripton: Extra inputs"),
+    ],
+)
+def test_a_default_that_no_job_could_have(folder: Path, old: str, new: str, message: str) -> None:
+    _replace(folder / "work-pools" / "pools.yaml", old, new)
+    mistakes = find_mistakes(folder)
+    assert any(re.search(message, line) for line in mistakes), mistakes
+
+
+def _replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
-    path.write_text(text.replace(old, new))
-    assert any(message in line for line in find_mistakes(folder))
+    path.write_text(text.replace(old, new, 1))

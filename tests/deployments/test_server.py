@@ -3,6 +3,7 @@
 Both fail in silence or at the first request with the wrong versions of FastAPI and SQLAlchemy; see `pyproject.toml`.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from cnn_model.recipes import catalogue
+from deployments import pools
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,11 +74,10 @@ def prefect(environ: dict[str, str], *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def deployed(server: dict[str, str]) -> dict[str, str]:
-    template = ROOT / "deployments" / "work-pools" / "gpu.json"
-    prefect(server, "work-pool", "create", "gpu", "--type", "process", "--base-job-template", str(template))
-    prefect(server, "work-pool", "set-concurrency-limit", "gpu", "1")
-    template = template.with_name("promotion.json")
-    prefect(server, "work-pool", "create", "promotion", "--type", "process", "--base-job-template", str(template))
+    for pool in pools.load("process"):
+        template = Path(server["PREFECT_HOME"]) / f"{pool.name}.json"
+        template.write_text(json.dumps(pool.template))
+        prefect(server, "work-pool", "create", pool.name, "--type", pool.kind, "--base-job-template", str(template))
     prefect(server, "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
     return server
 
