@@ -28,17 +28,20 @@ FOLDERS = Path(tempfile.gettempdir())
 
 
 class Postgres:
-    """A PostgreSQL server that listens on a Unix socket alone, and its one database."""
+    """A PostgreSQL server on a Unix socket, and on a port of the loopback where one is named.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Who comes by the socket is let in as the superuser; by the port, only with a password.
+    """
+
+    def __init__(self, folder: Path, superuser: str = "mlflow", port: int | None = None) -> None:
+        self._folder, self._superuser, self._port = folder, superuser, port
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = _unprivileged()
         if os.geteuid() == 0:
             os.chown(folder, self._owner.pw_uid, self._owner.pw_gid)
-        self._call("initdb", "-D", str(folder / "data"), "-U", "mlflow", "-A", "trust", "-E", "UTF8", "--no-sync")
+        trusted = ["--auth-local=trust", "--auth-host=scram-sha-256"]
+        self._call("initdb", "-D", str(folder / "data"), "-U", superuser, *trusted, "-E", "UTF8", "--no-sync")
         self.start()
-        self._call("createdb", "-h", str(folder), "-U", "mlflow", "mlflow")
 
     @property
     def uri(self) -> str:
@@ -47,12 +50,13 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command = [str(_binary("postgres")), "-D", str(self._folder / "data"), "-k", str(self._folder), "-h", ""]
+        command = [str(_binary("postgres")), "-D", str(self._folder / "data"), "-k", str(self._folder)]
+        command += ["-h", ""] if self._port is None else ["-h", "127.0.0.1", "-p", str(self._port)]
         # What is here may be lost with the machine's power.
         command += ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
         with (self._folder / "postgres.log").open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, **self._as_owner())
-        ready = [str(_binary("pg_isready")), "-q", "-h", str(self._folder)]
+        ready = [str(_binary("pg_isready")), "-q", *self._place()]
         wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, lambda: process.poll() is None)
         self._process = process
 
@@ -64,12 +68,26 @@ class Postgres:
             self._process = None
 
     def sql(self, statement: str) -> None:
-        """Run a statement on the database."""
-        self._call("psql", "-h", str(self._folder), "-U", "mlflow", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement)
+        """Run a statement on the superuser's database."""
+        self._psql("-c", statement)
 
-    def _call(self, program: str, *arguments: str) -> None:
+    def script(self, path: Path, environment: dict[str, str]) -> None:
+        """Run a file of statements, which may read the variables."""
+        self._psql("-f", str(path), env={**os.environ, **environment})
+
+    def create_database(self) -> None:
+        """Create the superuser's database; that of `postgres` is there from the start."""
+        self._call("createdb", *self._place(), "-U", self._superuser, self._superuser)
+
+    def _psql(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+        self._call("psql", *self._place(), "-U", self._superuser, "-q", "-v", "ON_ERROR_STOP=1", *arguments, env=env)
+
+    def _place(self) -> list[str]:
+        return ["-h", str(self._folder), *(["-p", str(self._port)] if self._port is not None else [])]
+
+    def _call(self, program: str, *arguments: str, env: dict[str, str] | None = None) -> None:
         command = [str(_binary(program)), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **self._as_owner())
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, **self._as_owner())
         assert done.returncode == 0, done.stdout + done.stderr
 
     def _as_owner(self) -> dict[str, Any]:
@@ -143,6 +161,7 @@ def running() -> Iterator[MlflowServer]:
     with tempfile.TemporaryDirectory(prefix="pg-", dir=FOLDERS) as data, tempfile.TemporaryDirectory() as folder:
         postgres = Postgres(Path(data))
         try:
+            postgres.create_database()
             server = MlflowServer(Path(folder), postgres)
             try:
                 yield server
