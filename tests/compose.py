@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-FILE = Path(__file__).parents[1] / "deployments" / "compose.yaml"
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "deployments" / "compose.yaml"
 
 # ${NAME:?what it is}, ${NAME:-default} or ${NAME}; as far as the file uses what Compose knows.
 INTERPOLATION = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[?-])(?P<text>[^}]*))?\}")
