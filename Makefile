@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-service check fix benchmark benchmark-checks benchmark-pipeline
+.PHONY: help run test test-service check fix prune benchmark benchmark-checks benchmark-pipeline
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: .venv/.synced ## Run the tests; options for pytest: make test ARGS="-k sto
 
 test-service: .venv/.synced | $(UV) ## Run the tests against an MLflow server on PostgreSQL, which has to be installed.
 	@UV=$(UV) $(PYTHON) -m pytest -m service $(ARGS)
+
+prune: .venv/.synced ## Say what of the store nothing needs any more; ARGS="--apply" removes it.
+	@$(PYTHON) -m flows.pruning $(ARGS)
 
 check: .venv/.synced ## Check lock file, format, lint, types, import directions and deployments.
 	$(UV) lock --check

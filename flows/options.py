@@ -13,6 +13,7 @@ from tasks import machine
 from tasks.config import Sections
 from tasks.errors import ConfigurationError
 from tasks.machine import Backend, Device, Machine
+from tasks.retention import RetentionConfig
 from tasks.score.config import ScoreConfig
 
 USAGE_EXIT_CODE = 2
@@ -24,8 +25,8 @@ def _not_empty(value: object) -> object:
     return value
 
 
-class MachineOptions(BaseSettings):
-    """What belongs to the machine; the same for each flow."""
+class StoreOptions(BaseSettings):
+    """What every command line has."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -40,11 +41,6 @@ class MachineOptions(BaseSettings):
     store: Annotated[Path | None, BeforeValidator(_not_empty)] = Field(
         None, description="Folder for data, models, reports and registry; else RETRAINING_STORE, else ./store."
     )
-    device: Device | None = Field(None, description="Device that computes; else RETRAINING_DEVICE, else auto.")
-    backend: Backend | None = Field(
-        None, description="Framework that Keras computes with; else RETRAINING_BACKEND, else tensorflow."
-    )
-    debug: bool = Field(False, description="Show Prefect's log, and the traceback of a failure.")
 
     @classmethod
     def settings_customise_sources(
@@ -62,6 +58,16 @@ class MachineOptions(BaseSettings):
         """The machine's settings: an option, else its variable, else its default."""
         given = {name: value for name in Machine.model_fields if (value := getattr(self, name, None)) is not None}
         return machine.from_environment(environ).model_copy(update=given)
+
+
+class MachineOptions(StoreOptions):
+    """What belongs to the machine; the same for each flow that computes."""
+
+    device: Device | None = Field(None, description="Device that computes; else RETRAINING_DEVICE, else auto.")
+    backend: Backend | None = Field(
+        None, description="Framework that Keras computes with; else RETRAINING_BACKEND, else tensorflow."
+    )
+    debug: bool = Field(False, description="Show Prefect's log, and the traceback of a failure.")
 
 
 class Options(MachineOptions, Sections):
@@ -111,7 +117,21 @@ class ScoringOptions(MachineOptions):
         return {name: getattr(self, name) for name in ("images", "output", "model", "version", "score")}
 
 
-Chosen = TypeVar("Chosen", bound=MachineOptions)
+class PruningOptions(StoreOptions, RetentionConfig):
+    """Say what of a store nothing needs any more; --apply removes it."""
+
+    model_config = SettingsConfigDict(cli_prog_name="python -m flows.pruning")
+
+    apply: bool = Field(False, description="Remove it.")
+    as_json: bool = Field(False, validation_alias="json", description="Write JSON for a program.")
+
+    @property
+    def retention(self) -> RetentionConfig:
+        """How much of the past stays."""
+        return RetentionConfig(**{name: getattr(self, name) for name in RetentionConfig.model_fields})
+
+
+Chosen = TypeVar("Chosen", bound=StoreOptions)
 
 
 def parse(arguments: Sequence[str], kind: type[Chosen]) -> Chosen:
@@ -130,7 +150,7 @@ def parse(arguments: Sequence[str], kind: type[Chosen]) -> Chosen:
         raise ConfigurationError(_explain(error)) from error
 
 
-def exit_with_usage_error(error: ConfigurationError, kind: type[MachineOptions]) -> NoReturn:
+def exit_with_usage_error(error: ConfigurationError, kind: type[StoreOptions]) -> NoReturn:
     """Say in one line what is wrong, and leave with exit code 2."""
     sys.stderr.write(f"{kind.model_config['cli_prog_name']}: {' '.join(str(error).split())}\n")
     raise SystemExit(USAGE_EXIT_CODE)

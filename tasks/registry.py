@@ -106,6 +106,12 @@ class Registry:
             found = self._client.search_model_versions(f"name = '{model_name}'")
         return {int(version.version): _version(version) for version in found}
 
+    def aliases(self, model_name: str) -> dict[str, int]:
+        """The versions that a registered model's aliases point to; none where it is not registered."""
+        with self._explained():
+            found = self._client.search_registered_models(f"name = '{model_name}'")
+        return {str(alias): int(version) for model in found for alias, version in dict(model.aliases).items()}
+
     def check_ledger(self, model_name: str, ledger: Ledger) -> None:
         """See that registry and ledger speak of the same promotions.
 

@@ -36,6 +36,9 @@ LEFT_MAX_AGE_SECONDS = 14 * 24 * 3600
 """What is older in staging and checkpoints was left by a process that was killed: no step may take longer than seven
 days."""
 
+USE_NOTED_SECONDS = 24 * 3600
+"""How exactly it is known when an artifact was last used: `fetch` notes it once a day at most."""
+
 MIN_FREE_BYTES = 200 * 2**20
 """Less than this is no room for one run; the real images take 600 MB."""
 
@@ -172,7 +175,8 @@ class Store:
     def fetch(self, reference: Reference) -> Path:
         """A local folder with the artifact's files, each verified against its digest.
 
-        A file is read again only if its size, time or inode has changed since this process verified it.
+        A file is read again only if its size, time or inode has changed since this process verified it. The use is
+        noted as the manifest's time of change: what a run works with is never taken for old.
 
         Raises:
             StoreError: if the artifact is missing or damaged; says which file and how.
@@ -184,6 +188,7 @@ class Store:
             raise StoreError(f"The artifact {reference.digest[:12]} is missing from {self.root}.") from error
         if hashlib.sha256(text).hexdigest() != reference.digest:
             raise StoreError(f"The artifact {reference.digest[:12]} is damaged: its manifest was altered.")
+        _note_use(folder / MANIFEST)
         files: list[_File] = json.loads(text)["files"]
         try:
             signature = tuple(_signature(folder / file["name"]) for file in files)
@@ -276,6 +281,13 @@ def _verify(folder: Path, files: list[_File], reference: Reference) -> None:
                 f"The artifact {reference.digest[:12]} is damaged: {file['name']} has SHA-256 {found['sha256']} "
                 f"and {found['size_bytes']} bytes; expected {file['sha256']} and {file['size_bytes']}."
             )
+
+
+def _note_use(manifest: Path) -> None:
+    # Who may only read the store reads it all the same.
+    with suppress(OSError):
+        if time.time() - manifest.stat().st_mtime > USE_NOTED_SECONDS:
+            os.utime(manifest)
 
 
 def _signature(path: Path) -> tuple[int, int, int]:
