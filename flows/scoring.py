@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from prefect import flow, runtime
 
-from flows import command_line, observer, options
+from flows import command_line, dashboard, observer, options
 from flows.execution import StepFailedError, Steps, one_line
 from flows.logs import logs_sent_to_dashboard
 from flows.options import ScoringOptions
 from flows.terminal import Terminal
-from tasks import machine, store
+from tasks import machine, policies, store
 from tasks.errors import ConfigurationError
 from tasks.ledger import LedgerEntry
 from tasks.score import brief, champion, parts, plan
@@ -31,11 +31,11 @@ logger = logging.getLogger("flows.scoring")  # not `__main__`, as `python -m` ca
 
 
 def run_name() -> str:
-    """What the dashboard calls a run, such as "score-daily cifar10-cnn champion"."""
+    """What the dashboard calls a run, such as "score daily cifar10-cnn champion"."""
     given = runtime.flow_run.parameters
     version = given.get("version")
     which = "champion" if version is None else f"version {version}"
-    return f"{runtime.deployment.name or 'local'} {given.get('model')} {which}"
+    return f"score {dashboard.deployment_name('score-')} {given.get('model')} {which}"
 
 
 @flow(name="score", flow_run_name=run_name)
@@ -62,6 +62,7 @@ def score(
     with machine.use(machine.current() or machine.from_environment(os.environ)), logs_sent_to_dashboard():
         store.current().check_writable()
         steps = Steps(observer.current())
+        steps.attempt("score", policies.check_device_slot)
         entry, is_champion = steps.attempt("score", champion.find, model, version)
         scoring_model = champion.described(entry, is_champion)
         planned = steps.attempt("score", plan.make, images, output, scoring_model, champion.class_names(entry), score)

@@ -1,5 +1,5 @@
 """What belongs to the machine and not to the result: where the store and the ledger lie, which device and framework
-train, where MLflow is.
+train, where MLflow is, and of which limit a computation takes a slot.
 
 Set once at the flow's door and read by the rooms through `current()`. Nothing of it is in any cache key, so the same
 run on another machine, or with the store moved, takes its steps from the cache.
@@ -37,13 +37,19 @@ class Machine(BaseModel):
         description="Where the ledgers of promotions stand: a folder, or a URL of object storage; none means in the "
         "store.",
     )
+    gpu_slot: str | None = Field(
+        None,
+        min_length=1,
+        description="Prefect's global concurrency limit of which a step holds one slot while it computes on the "
+        "device; none means that it waits for nobody.",
+    )
 
 
 def from_environment(environ: Mapping[str, str]) -> Machine:
     """Read the variables that count, by name.
 
     They are `RETRAINING_STORE`, `RETRAINING_DEVICE`, `RETRAINING_BACKEND`, `RETRAINING_NUM_DEVICES`,
-    `RETRAINING_LEDGER` and `MLFLOW_TRACKING_URI`.
+    `RETRAINING_LEDGER`, `RETRAINING_GPU_SLOT` and `MLFLOW_TRACKING_URI`.
 
     Raises:
         ConfigurationError: if one of them has a value that it cannot have.
@@ -56,6 +62,7 @@ def from_environment(environ: Mapping[str, str]) -> Machine:
             "num_devices": _number(environ, "RETRAINING_NUM_DEVICES"),
             "tracking_uri": environ.get("MLFLOW_TRACKING_URI") or None,
             "ledger": _place(environ),
+            "gpu_slot": environ.get("RETRAINING_GPU_SLOT") or None,
         }
     )
 

@@ -1,4 +1,4 @@
-"""Every Prefect setting of the steps in one place: cache keys, retries, names.
+"""Every Prefect setting of the steps in one place: cache keys, retries, the slot of the device.
 
 A cached step's key is made of its inputs by value, the source of everything first-party that it reaches, without
 comments and docstrings, and the versions of the numeric libraries. Prefect's own `TASK_SOURCE` sees the decorated
@@ -8,8 +8,13 @@ function alone and serves stale results when a helper changes.
 import ast
 import hashlib
 import json
+import logging
 import platform
-from collections.abc import Callable, Iterable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -18,12 +23,20 @@ from typing import Any
 
 import httpx
 from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
 from prefect.tasks import Task, exponential_backoff
 from pydantic import BaseModel
 
-from tasks.errors import TransientError
+from tasks import machine
+from tasks.errors import ConfigurationError, TransientError
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 """Raise it when a change in a module of `_BY_FORMAT` makes cached results unusable."""
@@ -42,6 +55,12 @@ _BY_FORMAT = frozenset(
 _BY_VALUE = ("config", "recipes")
 """Modules and packages that only declare values; the values are among the inputs, so editing a description, or
 another recipe, recomputes nothing."""
+
+SLOT_LEASE_SECONDS = 60.0
+"""How long the slot of a killed run stays taken; the shortest that Prefect's server grants."""
+
+WAITING_SAID_SECONDS = 3.0
+"""A slot that is free is there in less."""
 
 
 @dataclass
@@ -136,6 +155,93 @@ def _retried(retries: int, first_delay_seconds: int) -> dict[str, Any]:
         "retry_jitter_factor": 0.5,
         "retry_condition_fn": is_transient,
     }
+
+
+def check_device_slot() -> None:
+    """See, at the flow's door, that the machine's limit is there, before hours of steps come to it.
+
+    Raises:
+        ConfigurationError: if the server knows no such limit, or one without a slot.
+    """
+    name = _device_limit()
+    if name is None:
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            limit = client.read_global_concurrency_limit_by_name(name)
+    except ObjectNotFound as error:
+        raise ConfigurationError(
+            f"RETRAINING_GPU_SLOT is {name!r}, and {PREFECT_API_URL.value() or 'the embedded Prefect server'} has no "
+            f"global concurrency limit of that name. Run `make deploy` or `prefect global-concurrency-limit create "
+            f"{name} --limit 1`, or unset it."
+        ) from error
+    if not limit.active or limit.limit < 1:
+        raise ConfigurationError(
+            f"The global concurrency limit {name!r} of RETRAINING_GPU_SLOT is switched off or has no slot; expected "
+            f"1 or more. Run `prefect global-concurrency-limit update {name} --limit 1 --enable`."
+        )
+
+
+@contextmanager
+def device_slot() -> Iterator[None]:
+    """Hold a slot of the machine's limit while a step computes on the device; nothing, where the machine has none.
+
+    A training of hours does not end because the server was away: where the lease cannot be renewed three times within
+    seconds the slot counts as free when its time is up, and until the block ends another run may compute beside it.
+
+    Raises:
+        ConfigurationError: if the limit was deleted since the flow's door.
+        httpx.TransportError: if the server cannot be reached before the slot is there.
+    """
+    name = _device_limit()
+    if name is None:
+        yield
+        return
+    held = ExitStack()
+    with _waiting_said(name):
+        try:
+            held.enter_context(
+                concurrency(
+                    name,
+                    occupy=1,
+                    strict=True,
+                    lease_duration=SLOT_LEASE_SECONDS,
+                    raise_on_lease_renewal_failure=False,
+                )
+            )
+        except ConcurrencySlotAcquisitionError as error:
+            if isinstance(error.__cause__, httpx.TransportError):
+                raise error.__cause__ from error  # it may pass by itself, so the step is tried again
+            check_device_slot()
+            raise
+    try:
+        yield
+    finally:
+        try:
+            held.close()
+        except Exception as error:  # what was computed is not lost over this
+            logger.warning("The slot of %s comes free in %.0f s, not now: %s", name, SLOT_LEASE_SECONDS, error)
+
+
+def _device_limit() -> str | None:
+    return (machine.current() or machine.Machine()).gpu_slot
+
+
+@contextmanager
+def _waiting_said(name: str) -> Iterator[None]:
+    """Log that a slot is waited for, where it is, and for how long it was."""
+    start = time.monotonic()
+    said = threading.Timer(
+        WAITING_SAID_SECONDS, copy_context().run, (logger.info, "Waits for a slot of %s: others compute.", name)
+    )
+    said.daemon = True
+    said.start()
+    try:
+        yield
+    finally:
+        said.cancel()
+    if (seconds := time.monotonic() - start) >= WAITING_SAID_SECONDS:
+        logger.info("Has a slot of %s after %.0f s.", name, seconds)
 
 
 def source_digest(modules: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 
 
-@task(name="bundle", **policies.uncached())
+@task(name="bundle", task_run_name="bundle of version {registration.version}", **policies.uncached())
 def bundle(
     dataset: RawDataset,
     splits: Splits,

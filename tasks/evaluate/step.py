@@ -23,6 +23,7 @@ from tasks.values.splits import Splits
 
 @task(
     name="evaluate",
+    task_run_name="evaluate {model.result.recipe} seed {model.result.seed}",
     **policies.cached(
         distributions=("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "cleanlab"),
         runs=("cnn_model.evaluation", *policies.BACKENDS),
@@ -86,6 +87,7 @@ def evaluate(
 
 @task(
     name="champion",
+    task_run_name="champion on the test images",
     **policies.cached(
         distributions=("tensorflow", "keras", "numpy"),
         runs=("cnn_model.evaluation", *policies.BACKENDS),
@@ -107,11 +109,12 @@ def score_champion(model: Reference, test_digest: str, splits: Splits, config: E
         return Predictions(artifact=store.current().publish(folder), test_digest=test_digest)
 
 
-score_anchor = score_champion.with_options(name="anchor")
+score_anchor = score_champion.with_options(name="anchor", task_run_name="anchor on the test images")
 
 
 @task(
     name="corruptions",
+    task_run_name="new model on corrupted images",
     **policies.cached(
         distributions=("tensorflow", "keras", "numpy", "scipy", "pillow"),
         runs=("cnn_model.robustness", *policies.BACKENDS),
@@ -137,7 +140,9 @@ def score_corruptions(
         return Robustness(artifact=store.current().publish(folder), test_digest=test_digest, **result.model_dump())
 
 
-score_champion_corruptions = score_corruptions.with_options(name="champion corruptions")
+score_champion_corruptions = score_corruptions.with_options(
+    name="champion corruptions", task_run_name="champion on corrupted images"
+)
 
 
 def _score(
@@ -176,11 +181,12 @@ def _child(
         "--batch-size": config.batch_size,
         "--device": settings.device,
     }
-    return child.run(
-        verb,
-        [*(str(part) for pair in arguments.items() for part in pair), *options],
-        timeout_seconds=config.timeout_minutes * 60,
-    )
+    with policies.device_slot():
+        return child.run(
+            verb,
+            [*(str(part) for pair in arguments.items() for part in pair), *options],
+            timeout_seconds=config.timeout_minutes * 60,
+        )
 
 
 def _held_out(model: TrainedModel, splits: Splits) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ TIMEOUT_SECONDS = 1800.0
 
 @task(
     name="export",
+    task_run_name="export for serving",
     **policies.cached(
         distributions=("tensorflow", "keras", "numpy", "tf2onnx", "onnx", "onnxruntime"),
         runs=("cnn_model.exports", "cnn_model.backends.tensorflow"),

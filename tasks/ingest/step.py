@@ -14,7 +14,7 @@ NO_DROPS = Arrivals()
 NO_CORRECTIONS = Corrections()
 
 
-@task(name="ingest", **policies.cached(distributions=("numpy", "pillow")))
+@task(name="ingest", task_run_name="ingest, {source.kind} images", **policies.cached(distributions=("numpy", "pillow")))
 def ingest(
     source: Source,
     config: IngestConfig,

@@ -16,7 +16,7 @@ from tasks.values.splits import Splits
 logger = logging.getLogger(__name__)
 
 
-@task(name="preprocess", **policies.cached(distributions=("numpy",)))
+@task(name="preprocess", task_run_name="preprocess {dataset.name}", **policies.cached(distributions=("numpy",)))
 def preprocess(dataset: RawDataset, near_duplicates: NearDuplicates, config: PreprocessConfig) -> Splits:
     """Cut the dataset into train, validation, calibration and test, as memory-mapped arrays.
 

@@ -19,7 +19,7 @@ REPORT = "report.html"
 LABEL_ISSUES = "label_issues.csv"
 
 
-@task(name="report", **policies.uncached(retries=0))
+@task(name="report", task_run_name="report, {contents.outcome}", **policies.uncached(retries=0))
 def report(contents: ReportContents, config: ReportConfig, folder: str) -> str:
     """Render the run, failed or not, into `folder`.
 

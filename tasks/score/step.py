@@ -31,7 +31,7 @@ SAMPLE_SIZE = 2_000
 """Images that are kept to compare them with others: 6 MB."""
 
 
-@task(name="score", **policies.uncached())
+@task(name="score", task_run_name="score with {plan.model.name} version {plan.model.version}", **policies.uncached())
 def score(plan: Plan, config: ScoreConfig) -> Scoring:
     """Score all images in a child process, after the whole parts that an earlier run has left.
 
@@ -67,7 +67,7 @@ def score(plan: Plan, config: ScoreConfig) -> Scoring:
         )
 
 
-@task(name="report", **policies.uncached(retries=0))
+@task(name="report", task_run_name="summary of {scoring.figures.num_images} images", **policies.uncached(retries=0))
 def report(scoring: Scoring, drift: Drift, run_id: str) -> ScoringSummary:
     """Write `score.json` into the prediction log and beside the parts, last of all, and a page for the dashboard."""
     summary = ScoringSummary(
@@ -111,13 +111,14 @@ def _run(plan: Plan, sample: Path, config: ScoreConfig) -> ScoringResult:
         "--class-names": ",".join(plan.class_names),
         "--device": settings.device,
     }
-    result = child.run(
-        "score",
-        [f"{option}={value}" for option, value in arguments.items()],
-        timeout_seconds=config.timeout_minutes * 60,
-        stall_seconds=config.stall_minutes * 60,
-        on_event=_report_progress(plan.num_images),
-    )
+    with policies.device_slot():
+        result = child.run(
+            "score",
+            [f"{option}={value}" for option, value in arguments.items()],
+            timeout_seconds=config.timeout_minutes * 60,
+            stall_seconds=config.stall_minutes * 60,
+            on_event=_report_progress(plan.num_images),
+        )
     return ScoringResult.model_validate(result)
 
 

@@ -31,7 +31,7 @@ ARTIFACT_SECONDS = 5.0
 
 @task(
     name="train",
-    task_run_name="train {recipe.name} seed {seed}",
+    task_run_name="train {recipe.name} seed {seed}, {recipe.epochs} epochs",
     **policies.cached(
         distributions=("tensorflow", "keras", "numpy", "scipy"),
         runs=("cnn_model.training", *policies.BACKENDS),
@@ -83,7 +83,9 @@ def train(
         )
 
 
-warm_start = train.with_options(name="warm start", task_run_name="warm start {recipe.name} seed {seed}")
+warm_start = train.with_options(
+    name="warm start", task_run_name="warm start {recipe.name} seed {seed}, {recipe.epochs} epochs"
+)
 """The same task under a name of its own, so that a run that trains twice tells the two apart."""
 
 
@@ -101,26 +103,30 @@ def _arguments(arrays: Path, folder: Path, seed: int, settings: Machine, kept: P
 
 
 def _run(arguments: list[str], recipe: Recipe, config: TrainConfig) -> child.Event:
-    return child.run(
-        "train",
-        arguments,
-        timeout_seconds=config.timeout_minutes * 60,
-        stall_seconds=config.stall_minutes * 60,
-        on_event=_Follower(recipe).tell,
-    )
+    with policies.device_slot():
+        return child.run(
+            "train",
+            arguments,
+            timeout_seconds=config.timeout_minutes * 60,
+            stall_seconds=config.stall_minutes * 60,
+            on_event=_Follower(recipe).tell,
+        )
 
 
 class _Follower:
     """Tells of a training: in the log, to who listens to `progress`, and on the dashboard."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._dashboard = _Dashboard(f"recipe {recipe.name}, {recipe.epochs} epochs")
+        self._dashboard = _Dashboard(f"Recipe {recipe.name}")
+        self._validated = ""
 
     def tell(self, event: child.Event) -> None:
         """Tell of one event."""
         match event["event"]:
             case "epoch":
                 _log_epoch(event)
+                if event["validation"] is not None:
+                    self._validated = f", validation accuracy {100 * event['validation']['accuracy']:.1f} %"
                 self._show(event["epoch"], event["epochs"], event["train"], event["images_per_second"])
             case "progress":
                 self._show(event["done"], event["total"], event, event["images_per_second"])
@@ -134,7 +140,9 @@ class _Follower:
         # Short: a narrow terminal shows loss and accuracy as well.
         note = f"loss {scores['loss']:.2f}, accuracy {scores['accuracy']:.2f}, {images_per_second:.0f} images/s"
         progress.report(progress.Progress(done=done, total=total, unit="epochs", note=note))
-        self._dashboard.show(done / total, f"{done:.1f} of {total} epochs: {note}")
+        # The epoch at work, and the last one at the end.
+        epoch = min(int(done) + 1, total) if done % 1 else int(done)
+        self._dashboard.show(done / total, f"epoch {epoch} of {total}{self._validated}; {note}")
 
 
 def _log_epoch(event: child.Event) -> None:
@@ -174,7 +182,7 @@ class _Dashboard:
         if self._lost or (share < 1 and now - self._last < ARTIFACT_SECONDS):
             return
         self._last = now
-        percent, description = 100 * share, f"{self._title}; {text}"
+        percent, description = 100 * share, f"{self._title}: {text}"
         try:
             if self._artifact is None:
                 # Its type has a coroutine as well, for callers that are asynchronous.

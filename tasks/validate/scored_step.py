@@ -14,7 +14,7 @@ from tasks.values.scoring import Drift
 logger = logging.getLogger(__name__)
 
 
-@task(name="drift", **policies.uncached(retries=0))
+@task(name="drift", task_run_name="drift against {trained_on.name}", **policies.uncached(retries=0))
 def drift(sample: Reference, trained_on: RawDataset) -> Drift:
     """Compare a sample of the images that a model scored with what it was trained on.
 

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 LIBRARIES = ("numpy", "scipy", "pandas", "pillow", "scikit-learn", "great-expectations")
 
 
-@task(name="validate", **policies.cached(distributions=LIBRARIES))
+@task(name="validate", task_run_name="validate {dataset.name}", **policies.cached(distributions=LIBRARIES))
 def validate(dataset: RawDataset, baselines: Baselines, config: ValidateConfig) -> Validation:
     """Check the raw dataset with Great Expectations; a critical failure stops the run before training.
 

@@ -1,0 +1,68 @@
+"""What a run leaves on the dashboard beside its artifacts: the message of its last state, its tags, an event."""
+
+import logging
+from typing import TypeVar, cast
+from uuid import UUID
+
+from prefect import runtime
+from prefect.client.orchestration import get_client
+from prefect.events import emit_event
+from prefect.states import Completed
+
+from tasks.report.summary import Summary
+
+R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+VERDICTS = ("promoted", "refused", "unchanged", "waiting")
+
+
+def ended(result: R, sentence: str) -> R:
+    """What a flow returns so that its last state says a sentence; whoever calls the flow gets the result itself."""
+    return cast(R, Completed(message=sentence, data=result))
+
+
+def tell(summary: Summary) -> None:
+    """Tag the run with its data, model version and verdict, and emit the event of the verdict; never fails the run."""
+    try:
+        _tag(summary)
+        _emit(summary)
+    except Exception as error:  # whatever a server does, the verdict stands
+        logger.warning("The dashboard has no tags or event of this run: %s", error)
+
+
+def _tag(summary: Summary) -> None:
+    """Beside the tags that the run has, in place of those of a verdict that waited."""
+    found = [f"data:{summary.dataset.digest[:12]}"] if summary.dataset is not None else []
+    if summary.model_name is not None and summary.model_version is not None:
+        found.append(f"{summary.model_name}:v{summary.model_version}")
+    if summary.outcome in VERDICTS:
+        found.append(summary.outcome)
+    run_id = UUID(summary.run_id)
+    with get_client(sync_client=True) as client:
+        kept = [tag for tag in client.read_flow_run(run_id).tags if tag not in VERDICTS]
+        client.update_flow_run(run_id, tags=sorted({*kept, *found}))
+
+
+def _emit(summary: Summary) -> None:
+    """`retraining.promoted` and so on, which automations may act on; none for a run that came to no verdict."""
+    if summary.outcome not in VERDICTS:
+        return
+    emit_event(
+        event=f"retraining.{summary.outcome}",
+        resource={
+            "prefect.resource.id": f"retraining.model.{summary.model_name}",
+            "prefect.resource.name": str(summary.model_name),
+        },
+        payload={"sentence": summary.verdict, "version": summary.model_version, "run_name": summary.run_name},
+    )
+
+
+def deployment_name(prefix: str) -> str:
+    """The deployment's name for a run's, without what the flow's name says already; "local" where there is none.
+
+    Args:
+        prefix: Of the deployments of the flow, such as "retrain-".
+    """
+    return (runtime.deployment.name or "local").removeprefix(prefix)
