@@ -1,7 +1,7 @@
 """Runs the steps of one flow run, and keeps what each gave and how it went."""
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -54,6 +54,10 @@ class Steps:
     def records(self) -> tuple[StepRecord, ...]:
         """One record a step, in order; `not_run` for those that were not reached."""
         return in_order(self._records.values())
+
+    def restore(self, records: Iterable[StepRecord]) -> None:
+        """Take over how the steps went before the run was suspended."""
+        self._records |= {record.name: record for record in records}
 
     def outcome(self, name: StepName) -> StepOutcome:
         """How a step went; `not_run` until it is over."""

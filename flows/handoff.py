@@ -10,28 +10,16 @@ from tasks.bundle.step import bundle as bundle_step
 from tasks.errors import PipelineError
 from tasks.export import golden_images
 from tasks.export.step import export as export_step
-from tasks.values.dataset import RawDataset
-from tasks.values.evaluation import Evaluation
-from tasks.values.model import TrainedModel
+from tasks.register.candidate import Candidate
 from tasks.values.registration import Registration
-from tasks.values.splits import Splits
 
 
-def bundle(
-    steps: Steps,
-    dataset: RawDataset,
-    splits: Splits,
-    model: TrainedModel,
-    evaluation: Evaluation,
-    registration: Registration,
-) -> None:
+def bundle(steps: Steps, candidate: Candidate, registration: Registration) -> None:
     """Hand the registered model over, promoted or not.
 
     Args:
         steps: Runs and records export and bundle.
-        dataset: What the model was trained on, as are splits.
-        model: The model.
-        evaluation: Its figures.
+        candidate: The model, what it was trained on, and its figures.
         registration: Its version and the verdict; a model that was decided about anew gets a new bundle, whose card
             tells of that.
 
@@ -40,13 +28,21 @@ def bundle(
     """
     try:
         if registration.verdict == "unchanged":
-            kept = steps.attempt("bundle", place.find_intact, registration, model.result.model_sha256)
+            kept = steps.attempt("bundle", place.find_intact, registration, candidate.model.result.model_sha256)
             if kept is not None:
                 steps.values["bundle"] = kept
                 return
-        golden = steps.attempt("export", golden_images.publish, splits)
-        exported = steps.run(export_step, model.artifact, golden)
-        steps.run(bundle_step, dataset, splits, model, evaluation, registration, exported)
+        golden = steps.attempt("export", golden_images.publish, candidate.splits)
+        exported = steps.run(export_step, candidate.model.artifact, golden)
+        steps.run(
+            bundle_step,
+            candidate.dataset,
+            candidate.splits,
+            candidate.model,
+            candidate.evaluation,
+            registration,
+            exported,
+        )
     except StepFailedError as error:
         cause = one_line(error.cause)
         raise StepFailedError(

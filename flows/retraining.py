@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 
 from prefect import flow, runtime
 
-from flows import command_line, handoff, intake, opponents, options, robustness, starts
+from flows import approval, command_line, dashboard, handoff, intake, opponents, options, robustness, starts
 from flows.logs import logs_sent_to_dashboard
 from flows.options import Options
 from flows.run import Run
 from flows.terminal import Terminal
-from tasks import machine, store
+from tasks import machine, policies, store
 from tasks.errors import ConfigurationError
 from tasks.evaluate.config import EvaluateConfig
 from tasks.evaluate.step import evaluate as evaluate_step
@@ -27,6 +27,7 @@ from tasks.ingest.config import IngestConfig
 from tasks.ingest.step import ingest as ingest_step
 from tasks.preprocess.config import PreprocessConfig
 from tasks.preprocess.step import preprocess as preprocess_step
+from tasks.register.candidate import Candidate
 from tasks.register.config import RegisterConfig
 from tasks.register.step import register as register_step
 from tasks.report.config import ReportConfig
@@ -43,9 +44,9 @@ warnings.filterwarnings("ignore", message='Field name "(validate|register)" in "
 
 
 def run_name() -> str:
-    """What the dashboard calls a run, such as "retrain-weekly 2026-11-21 fast seed 1"."""
+    """What the dashboard calls a run, such as "weekly 2026-11-21 fast seed 1"."""
     chosen = TrainConfig.model_validate(runtime.flow_run.parameters.get("train") or {})
-    return f"{runtime.deployment.name or 'local'} {_scheduled():%Y-%m-%d} {chosen.recipe} seed {chosen.seed}"
+    return f"{dashboard.deployment_name('retrain-')} {_scheduled():%Y-%m-%d} {chosen.recipe} seed {chosen.seed}"
 
 
 @flow(name="retrain", flow_run_name=run_name)
@@ -76,12 +77,14 @@ def retrain(
 
     Raises:
         StepFailedError: if a step failed; the report says where and why. What was registered and promoted before stays.
-        ConfigurationError: if a deployment asks for the source `auto`, or a drop under corruption cannot be held.
+        ConfigurationError: if a deployment asks for the source `auto`, a drop under corruption cannot be held, or a
+            person is to approve of a run that is no deployment's.
         StoreError: if the store cannot be written.
     """
     if source == "auto" and runtime.deployment.id is not None:
         raise ConfigurationError("A deployment's source is auto; expected cifar10, a path or synthetic: say which.")
     robustness.check(evaluate, register)
+    approval.check(register)
     sections = {
         "ingest": ingest,
         "validate": validate,
@@ -97,42 +100,48 @@ def retrain(
         run = Run(source, recipe, train, _scheduled(), force, sections)
         steps = run.steps
         with run.reported(report):
-            steps.attempt("train", preflight.check)
-            found = steps.attempt("ingest", sources.resolve, source, ingest, os.environ)
-            run.begin(found)
-            corrected = steps.attempt("ingest", corrections.read, ingest)
-            extra = steps.attempt("ingest", extra_test.find, found, ingest)
-            with intake.opened(steps, found, ingest) as arrivals:
-                dataset = steps.run(ingest_step, found, ingest, arrivals, corrected, extra)
-                compared = steps.attempt("validate", intake.baselines, arrivals, dataset)
-                validation = steps.run(validate_step, dataset, compared, validate)
-                dataset = run.settle(arrivals, dataset, compared, validation, validate)
-            trainable = dataset.without_extra_test()
-            splits = steps.run(preprocess_step, trainable, validation.near_duplicates, preprocess)
-            seed = run.choose_seed(splits)
-            model = steps.run(train_step, splits, recipe, seed, train)
-            if train.warm_start:
-                model = run.go_on_with(starts.choose(steps, splits, recipe, seed, train, model))
-            evaluation = steps.run(
-                evaluate_step, model, splits, validation.near_duplicates, dataset.extra_test, evaluate
-            )
-            corrupted = robustness.score(steps, splits, model, evaluate)
-            run.opponents = opponents.score(steps, splits, model, evaluate, register)
-            corrupted = robustness.score_beside(steps, splits, corrupted, run.opponents, evaluate)
-            registration = steps.run(
-                register_step,
-                trainable,
-                splits,
-                model,
-                evaluation,
-                validation.near_duplicates,
-                run.opponents,
-                corrupted,
-                run.info,
-                register,
-            )
-            handoff.bundle(steps, trainable, splits, model, evaluation, registration)
-        return run.summary
+            # A run that was suspended until a person approves goes on from there.
+            waiting = steps.attempt("register", approval.find, run.info.run_id)
+            if waiting is not None:
+                candidate = run.go_on_from(waiting)
+            else:
+                steps.attempt("train", policies.check_device_slot)
+                steps.attempt("train", preflight.check)
+                found = steps.attempt("ingest", sources.resolve, source, ingest, os.environ)
+                run.begin(found)
+                corrected = steps.attempt("ingest", corrections.read, ingest)
+                extra = steps.attempt("ingest", extra_test.find, found, ingest)
+                with intake.opened(steps, found, ingest) as arrivals:
+                    dataset = steps.run(ingest_step, found, ingest, arrivals, corrected, extra)
+                    compared = steps.attempt("validate", intake.baselines, arrivals, dataset)
+                    validation = steps.run(validate_step, dataset, compared, validate)
+                    dataset = run.settle(arrivals, dataset, compared, validation, validate)
+                trainable = dataset.without_extra_test()
+                splits = steps.run(preprocess_step, trainable, validation.near_duplicates, preprocess)
+                seed = run.choose_seed(splits)
+                model = steps.run(train_step, splits, recipe, seed, train)
+                if train.warm_start:
+                    model = run.go_on_with(starts.choose(steps, splits, recipe, seed, train, model))
+                evaluation = steps.run(
+                    evaluate_step, model, splits, validation.near_duplicates, dataset.extra_test, evaluate
+                )
+                corrupted = robustness.score(steps, splits, model, evaluate)
+                run.opponents = opponents.score(steps, splits, model, evaluate, register)
+                corrupted = robustness.score_beside(steps, splits, corrupted, run.opponents, evaluate)
+                candidate = Candidate(
+                    trainable,
+                    splits,
+                    model,
+                    evaluation,
+                    validation.near_duplicates,
+                    run.opponents,
+                    corrupted,
+                    run.info,
+                )
+                steps.run(register_step, candidate, register)
+            registration = run.approved(candidate, waiting, register, report)
+            handoff.bundle(steps, candidate, registration)
+        return dashboard.ended(run.summary, run.summary.verdict)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -143,6 +152,7 @@ def main(arguments: Sequence[str]) -> int:
         sources.check(chosen.source, os.environ)
         intake.check(chosen.ingest)
         robustness.check(chosen.evaluate, chosen.register_)
+        approval.check(chosen.register_)
     except ConfigurationError as error:
         options.exit_with_usage_error(error, Options)
 

@@ -11,7 +11,8 @@ from prefect import runtime
 from pydantic import BaseModel
 
 from cnn_model.recipe import Recipe
-from flows import history, intake, observer
+from flows import approval, dashboard, history, intake, observer
+from flows.approval import Waiting
 from flows.execution import StepFailedError, Steps, one_line
 from flows.lineage import code_version
 from flows.trainings import CachedTrainings
@@ -19,8 +20,13 @@ from tasks import store
 from tasks.ingest.drops import Arrivals
 from tasks.ingest.sources import Source
 from tasks.ledger import model_name
+from tasks.register.candidate import Candidate
+from tasks.register.config import RegisterConfig
+from tasks.register.step import conclude as conclude_step
+from tasks.report import brief
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
+from tasks.report.step import REPORT
 from tasks.report.step import report as report_step
 from tasks.report.summary import Summary, build_summary, write_summary
 from tasks.train import seeds
@@ -34,6 +40,7 @@ from tasks.values.execution import RunInfo, StepName
 from tasks.values.history import ModelHistory
 from tasks.values.model import TrainedModel
 from tasks.values.opponents import Opponents
+from tasks.values.registration import Registration
 from tasks.values.splits import Splits
 from tasks.values.start import StartChoice
 from tasks.values.training import Training
@@ -72,6 +79,7 @@ class Run:
     drops: DropOutcomes | None = None
     opponents: Opponents | None = None
     _history: ModelHistory | None = None
+    _before: ReportContents | None = None
     _seed: SeedChoice | None = None
 
     def __init__(
@@ -152,6 +160,42 @@ class Run:
         logger.info("%s", choice.sentence)
         return choice.chosen.model
 
+    def go_on_from(self, waiting: Waiting) -> Candidate:
+        """The run was suspended after its model was registered: take over what it came to, and give the candidate."""
+        found = waiting.contents
+        self._before, self.info = found, found.run
+        self.steps.restore(step for step in found.steps if step.outcome != "not_run")
+        self.steps.values["ingest"] = found.dataset
+        self._observer.run_started(self.info, None)
+        return waiting.candidate
+
+    def approved(
+        self, candidate: Candidate, waiting: Waiting | None, config: RegisterConfig, report: ReportConfig
+    ) -> Registration:
+        """What became of the candidate; where a person is to approve of it, once they have answered.
+
+        Args:
+            candidate: It is registered.
+            waiting: What the run came to before it was suspended; None where it was not.
+            config: How models are registered.
+            report: What the report shows that the person reads.
+
+        Raises:
+            StepFailedError: if the run cannot be suspended, or the answer not be followed.
+        """
+        if waiting is None:
+            registration: Registration = self.steps.values["register"]
+            if registration.verdict != "waiting":
+                return registration
+            self.summary = self._write(report, None)
+            waiting = Waiting(contents=self._contents(None), candidate=candidate)
+            self.steps.attempt("register", approval.keep, waiting)
+        asked = waiting.contents.registration
+        assert asked is not None, "it waits"
+        path = str(store.current().folder("runs", self.info.run_id) / REPORT)
+        answer = self.steps.attempt("register", approval.ask, waiting, brief.markdown(waiting.contents, path))
+        return self.steps.run(conclude_step, candidate, asked, answer, config)
+
     @contextmanager
     def reported(self, config: ReportConfig) -> Iterator[None]:
         """Render the report at the end of the block, also when a step in it failed, and write `summary.json`.
@@ -187,10 +231,14 @@ class Run:
             logger.error("%s", error)
         summary = build_summary(self._contents(failure), path)
         write_summary(summary, folder)
+        dashboard.tell(summary)
         return summary
 
     def _contents(self, failure: StepFailedError | None) -> ReportContents:
         values = self.steps.values
+        if self._before is not None:
+            new = {"registration": values.get("register"), "history": self._history, "bundle": values.get("bundle")}
+            return self._before.model_copy(update={"run": self.info, "steps": self.steps.records, **new})
         cause = failure.cause if failure is not None else None
         return ReportContents(
             run=self.info,

@@ -33,6 +33,10 @@ from mlflow.exceptions import MlflowException
 
 MODEL_TAG = "model_sha256"
 VERDICT_TAG = "verdict"
+WAITS_UNTIL_TAG = "waits_until"
+"""Until when a person may approve of the version, ISO 8601 with zone."""
+WAITS_RUN_TAG = "waits_run"
+"""The flow run that waits for them."""
 RULE_TAG = "decided_by"
 """What a refusal was decided against; under another rule or champion the model is judged anew."""
 HEAD_TAG = "ledger_head"

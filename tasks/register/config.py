@@ -51,6 +51,14 @@ class RegisterConfig(BaseModel):
         description="Refuse a model whose mean accuracy on corrupted test images is significantly lower than the "
         "champion's by more than this, 0 to 1; 0.01 is one point. Left out, only say whether it is lower.",
     )
+    require_approval: bool = Field(
+        False,
+        description="Where the gate would promote, wait for a person's click on the dashboard; the worker is free "
+        "meanwhile. Not with force, which a person has asked for already.",
+    )
+    approval_hours: float = Field(
+        24.0, gt=0, le=720, description="How long to wait for that click before it is refused; above 0, up to 720."
+    )
     reason: str | None = Field(None, min_length=1, max_length=500, description="Why a promotion is forced.")
     actor: str | None = Field(None, min_length=1, max_length=100, description="Who forces it.")
 
@@ -59,3 +67,8 @@ class RegisterConfig(BaseModel):
         if self.policy == "force" and (self.reason is None or self.actor is None):
             raise ValueError("the policy force needs a reason and an actor; give both, or choose another policy")
         return self
+
+    @property
+    def asks_a_person(self) -> bool:
+        """Whether a promotion waits for a person's word."""
+        return self.require_approval and self.policy not in ("never", "force")

@@ -31,6 +31,9 @@ def decision_tags(decision: Decision | None, num_decisions: int) -> dict[str, st
     tags = {"verdict_basis": decision.basis, "num_test_set_decisions": str(num_decisions)}
     if decision.actor is not None and decision.reason is not None:
         tags |= {"forced_by": decision.actor, "forced_because": decision.reason}
+    if (approval := decision.approval) is not None:
+        tags |= {"approved_by" if approval.promote else "refused_by": approval.actor or "nobody in time"}
+        tags |= {"approval_reason": approval.reason} if approval.reason else {}
     if decision.comparisons:
         difference = decision.comparisons[0].accuracy.difference
         tags["accuracy_difference"] = f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"

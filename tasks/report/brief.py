@@ -12,7 +12,7 @@ def markdown(contents: ReportContents, path: str) -> str:
         contents: The run.
         path: Where the whole report lies.
     """
-    lines = [f"## {contents.outcome.capitalize()}", "", contents.sentence, ""]
+    lines = [f"**{contents.sentence}**", ""]
     if contents.training is not None:
         lines += [contents.training_sentence, ""]
     if contents.run.practice:

@@ -109,6 +109,7 @@ def _condition(guard: Guard, decision: Decision) -> Condition:
         "calibration": ("Probabilities", "not significantly worse"),
         "corruptions": ("Corruptions", "not significantly worse on corrupted test images"),
         "champion": ("Champion", "it can be compared with"),
+        "approval": ("Approval", "a person gave it"),
         "robustness": ("Robustness", "the accuracy on corrupted images has not dropped too far"),
     }
     name, holds = names[guard.name]

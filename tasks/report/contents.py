@@ -20,7 +20,7 @@ from tasks.values.start import StartChoice
 from tasks.values.training import Training
 from tasks.values.validation import Check, Validation
 
-RunOutcome = Literal["promoted", "refused", "unchanged", "failed"]
+RunOutcome = Literal["promoted", "refused", "unchanged", "waiting", "failed"]
 
 
 class ReportContents(BaseModel):

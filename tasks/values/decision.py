@@ -13,7 +13,7 @@ Basis = Literal["first", "refresh", "improve", "never", "force", "rollback"]
 
 Mode = Literal["gate", "report"]
 
-GuardName = Literal["floor", "accuracy", "anchor", "classes", "calibration", "corruptions", "champion"]
+GuardName = Literal["floor", "accuracy", "anchor", "classes", "calibration", "corruptions", "champion", "approval"]
 
 
 class _Value(BaseModel):
@@ -116,6 +116,36 @@ class Guard(_Value):
     sentence: str
 
 
+class Approval(_Value):
+    """What a person said of a promotion that waited for their word, or that nobody said anything in time.
+
+    Attributes:
+        promote: Their decision; False where nobody decided in time.
+        actor: Who decided; None where nobody did in time.
+        reason: Why, in their words; where nobody decided in time, who did too late, or empty.
+        hours: How long a person had.
+    """
+
+    promote: bool
+    actor: str | None
+    reason: str
+    hours: float = Field(gt=0)
+
+    @property
+    def in_words(self) -> str:
+        """Whether it is approved."""
+        return "approved" if self.promote else "not approved"
+
+    @property
+    def refusal(self) -> str:
+        """What speaks against the promotion, to be read after "Not promoted: "; empty where it is approved."""
+        if self.promote:
+            return ""
+        if self.actor is not None:
+            return f"{self.actor} refused it: {self.reason.rstrip('.')}"
+        return f"nobody approved it within {self.hours:g} hours{f'; {self.reason}' if self.reason else ''}"
+
+
 class Decision(_Value):
     """Whether to promote, why, and on what evidence. All shares and differences are 0 to 1, not in points.
 
@@ -132,6 +162,7 @@ class Decision(_Value):
             comparison, and where nothing is compared for the decision.
         actor: Who forced it; None where nobody did.
         reason: Why they did.
+        approval: What a person said to it; None where nobody was asked, or they have not answered yet.
     """
 
     promote: bool
@@ -146,3 +177,4 @@ class Decision(_Value):
     power_for_equal: float | None = Field(None, ge=0, le=1)
     actor: str | None = None
     reason: str | None = None
+    approval: Approval | None = None

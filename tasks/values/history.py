@@ -38,7 +38,7 @@ class PastRun(_Value):
     """A run that came to a model.
 
     Attributes:
-        outcome: "promoted", "refused" or "unchanged".
+        outcome: "promoted", "refused", "unchanged" or "waiting".
         accuracy: On all test images.
         test_digest: Of these; None in runs of before it was kept.
     """

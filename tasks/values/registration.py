@@ -2,11 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from tasks.values.decision import Decision
 
-Verdict = Literal["promoted", "refused", "unchanged"]
+Verdict = Literal["promoted", "refused", "unchanged", "waiting"]
+"""Waiting is what the gate would promote, until a person has said so."""
 
 
 class Registration(BaseModel):
@@ -22,6 +23,7 @@ class Registration(BaseModel):
         run_id: MLflow's run.
         decision: The evidence; None where nothing was decided anew, or another run promoted in between.
         num_decisions: How often the test images were used for a decision, this one included.
+        waits_until: When a promotion that waits for a person's word is refused; None where none waits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,3 +37,4 @@ class Registration(BaseModel):
     run_id: str
     decision: Decision | None = None
     num_decisions: int = Field(0, ge=0)
+    waits_until: AwareDatetime | None = None

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,19 +115,27 @@ def raw_dataset(name: str) -> RawDataset:
 
 
 def register(
+    accuracy: float, model: str, *, floor: float = 0.0, rule: RegisterConfig | None = None, **made: Any
+) -> Registration:
+    """Register a candidate that is made of the rest; see `make_candidate`."""
+    return register_model(
+        make_candidate(accuracy, model, **made), rule or RegisterConfig(policy="improve", min_accuracy=floor)
+    )
+
+
+def make_candidate(
     accuracy: float,
     model: str,
     *,
     test_digest: str = "t",
     dataset: str = "synthetic",
-    floor: float = 0.0,
     opponents: Opponents | None = None,
-    rule: RegisterConfig | None = None,
+    run_id: str = "id",
     history: tuple[EpochMetrics, ...] = epochs(),
     start: Reference | None = None,
     extra_test_accuracy: float | None = None,
     robustness: RobustnessPair | None = None,
-) -> Registration:
+) -> Candidate:
     splits = Splits(
         artifact=labels(),
         dataset_name=dataset,
@@ -171,7 +180,7 @@ def register(
         else None,
     )
     run = RunInfo(
-        run_id="id",
+        run_id=run_id,
         run_name="run",
         started="2026-01-01T00:00:00+00:00",
         source="synthetic",
@@ -182,7 +191,7 @@ def register(
         code_version="abc",
         configuration={},
     )
-    candidate = Candidate(
+    return Candidate(
         raw_dataset(dataset),
         splits,
         trained,
@@ -192,7 +201,6 @@ def register(
         robustness,
         run,
     )
-    return register_model(candidate, rule or RegisterConfig(policy="improve", min_accuracy=floor))
 
 
 def aliases(name: str = "practice-cnn") -> dict[str, int]:

@@ -1,0 +1,161 @@
+"""A promotion that waits for a person, on a real server: the run is suspended, an answer goes on with it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tasks import machine
+from tasks.ledger import LedgerEntry, open_ledger
+from tasks.machine import Machine
+from tasks.report.summary import Summary
+from tests.flows.conftest import SMALL
+from tests.processes import find_descendant, wait_for
+from tests.service import ROOT, prefect_server
+
+NAME = "practice-cnn"
+SERVE = """
+from prefect.flows import EntrypointType
+from flows.retraining import retrain
+retrain.serve(name="retrain-approved", entrypoint_type=EntrypointType.MODULE_PATH)
+"""
+EASY = {"require_approval": True, "margin": 0.5, "classes": "report", "calibration": "report"}
+"""A rule by which any model of these few images is promoted."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server, and a process that starts runs for it.
+
+    Attributes:
+        runner: It has a child for each run that is at work.
+    """
+
+    url: str
+    store: Path
+    runner: "subprocess.Popen[bytes]"
+
+    def start(self, seed: int, **register: Any) -> str:
+        """Start a run that trains with a seed and registers by `EASY`, but for what is given; its id."""
+        deployment = httpx.get(f"{self.url}/deployments/name/retrain/retrain-approved").json()
+        parameters = {**SMALL, "train": {**SMALL["train"], "seed": seed}, "register": {**EASY, **register}}
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        made = httpx.post(f"{self.url}/deployments/{deployment['id']}/create_flow_run", json=body)
+        assert made.status_code == 201, made.text
+        return str(made.json()["id"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.url}/flow_runs/{run_id}").json()
+        return found
+
+    def wait(self, run_id: str, *states: str) -> dict[str, Any]:
+        """The run once it is in one of the states, or in one that is final."""
+        final = {"Completed", "Failed", "Crashed", "Cancelled", *states}
+        return wait_for(
+            lambda: found if (found := self.run(run_id))["state"]["name"] in final else None,
+            lambda: self.runner.poll() is None,
+        )
+
+    def answer(self, run_id: str, **answer: str) -> dict[str, Any]:
+        """What the dashboard sends; the server's reply."""
+        reply: dict[str, Any] = httpx.post(f"{self.url}/flow_runs/{run_id}/resume", json={"run_input": answer}).json()
+        return reply
+
+    def summary(self, run_id: str) -> Summary:
+        return Summary.model_validate_json((self.store / "runs" / run_id / "summary.json").read_bytes())
+
+    def champion(self) -> LedgerEntry | None:
+        with machine.use(Machine(store=self.store)):
+            return open_ledger(NAME).champion()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service")
+    with prefect_server(folder) as environ, (folder / "runner.log").open("w") as log:
+        environ |= {"RETRAINING_STORE": str(folder / "store"), "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+        runner = subprocess.Popen([sys.executable, "-c", SERVE], stdout=log, stderr=log, env=environ, cwd=ROOT)
+        url = environ["PREFECT_API_URL"]
+        try:
+            wait_for(
+                lambda: httpx.get(f"{url}/deployments/name/retrain/retrain-approved").status_code == 200,
+                lambda: runner.poll() is None,
+            )
+            yield Service(url, folder / "store", runner)
+        finally:
+            runner.terminate()
+            runner.wait(timeout=60)
+
+
+@pytest.mark.timeout(900)
+def test_a_run_waits_without_a_process_and_a_person_promotes(service: Service) -> None:
+    run_id = service.start(seed=1)
+    state = service.wait(run_id, "Suspended")["state"]
+    assert state["name"] == "Suspended", state["message"]
+    wait_for(lambda: find_descendant("-m", "prefect.flow_engine", of=service.runner.pid) is None)
+    waiting = service.summary(run_id)
+    assert waiting.outcome == "waiting"
+    assert waiting.verdict.startswith("Waits for approval until ")
+    assert service.champion() is None
+    assert waiting.report is not None
+    assert waiting.verdict in Path(waiting.report).read_text()
+
+    for nonsense in ({"decision": "maybe", "name": "Jane Doe", "reason": "x"}, {"decision": "promote", "name": " "}):
+        assert service.answer(run_id, **nonsense)["status"] == "REJECT"
+    assert service.run(run_id)["state"]["name"] == "Suspended"
+
+    assert service.answer(run_id, decision="promote", name="Jane Doe", reason="it is needed")["status"] == "ACCEPT"
+    ended = service.wait(run_id)
+    assert ended["state"]["name"] == "Completed", ended["state"]["message"]
+    promoted, champion = service.summary(run_id), service.champion()
+    assert promoted.outcome == "promoted"
+    assert promoted.verdict.endswith("Approved by Jane Doe: it is needed.")
+    assert champion is not None
+    assert (champion.actor, champion.reason, champion.run_id) == ("Jane Doe", promoted.verdict, run_id)
+    assert promoted.run_id == waiting.run_id
+    assert promoted.steps["train"] == waiting.steps["train"]
+    assert promoted.bundle is not None
+
+
+@pytest.mark.timeout(900)
+def test_a_person_refuses(service: Service) -> None:
+    run_id = service.start(seed=2, margin=0.49)
+    before = service.champion()
+    assert service.wait(run_id, "Suspended")["state"]["name"] == "Suspended"
+    service.answer(run_id, decision="refuse", name="Jane Doe", reason="not on a Friday.")
+    assert service.wait(run_id)["state"]["name"] == "Completed"
+    summary = service.summary(run_id)
+    assert summary.outcome == "refused"
+    assert summary.verdict.startswith("Not promoted: Jane Doe refused it: not on a Friday. ")
+    assert service.champion() == before
+    assert json.loads((service.store / "runs" / run_id / "summary.json").read_text())["decision"]["approval"] == {
+        "promote": False,
+        "actor": "Jane Doe",
+        "reason": "not on a Friday.",
+        "hours": 24.0,
+    }
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ({}, "Not promoted: nobody approved it within 0.001 hours. "),
+        (
+            {"decision": "promote", "name": "Jane Doe", "reason": "late"},
+            "Not promoted: nobody approved it within 0.001 hours; Jane Doe said promote at ",
+        ),
+    ],
+)
+def test_without_an_answer_in_time_it_is_refused(service: Service, answer: dict[str, str], verdict: str) -> None:
+    run_id = service.start(seed=2, margin=0.48 if answer else 0.47, approval_hours=0.001)
+    assert service.wait(run_id, "Suspended")["state"]["name"] == "Suspended"
+    service.answer(run_id, **answer)
+    assert service.wait(run_id)["state"]["name"] == "Completed"
+    assert service.summary(run_id).verdict.startswith(verdict)
