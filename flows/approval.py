@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks import store
 from tasks.errors import ConfigurationError
-from tasks.files import write_atomically
 from tasks.promotion import MAX_ACTOR_LENGTH, MAX_REASON_LENGTH
 from tasks.register.candidate import Candidate
 from tasks.register.config import RegisterConfig
 from tasks.report.contents import ReportContents
+from tasks.shared_folder import SharedFolder
 from tasks.values.decision import Approval
 
 logger = logging.getLogger(__name__)
@@ -87,19 +87,21 @@ def check(rule: RegisterConfig) -> None:
 
 def keep(waiting: Waiting) -> None:
     """Write what a run came to into its folder, whole or not at all."""
-    folder = store.current().folder("runs", waiting.contents.run.run_id)
-    write_atomically(folder / WAITING, waiting.model_dump_json() + "\n")
+    _folder(waiting.contents.run.run_id).write(WAITING, waiting.model_dump_json() + "\n")
 
 
 def find(run_id: str) -> Waiting | None:
     """What a run came to before it was suspended; None where it was not, or newer code cannot read it any more."""
-    path = store.current().folder("runs", run_id) / WAITING
-    if not path.is_file():
+    folder = _folder(run_id)
+    found = folder.read([WAITING]).get(WAITING)
+    if found is None:
         return None
     try:
-        return Waiting.model_validate_json(path.read_bytes())
+        return Waiting.model_validate_json(found)
     except ValidationError as error:
-        logger.warning("The run begins again, for %s is not of this version of the code: %s", path, error)
+        logger.warning(
+            "The run begins again, for %s is not of this version of the code: %s", folder.place(WAITING), error
+        )
         return None
 
 
@@ -133,6 +135,10 @@ def ask(waiting: Waiting, description: str) -> Approval:
                 promote=answer.decision == "promote", actor=_line(answer.name), reason=_line(answer.reason), hours=hours
             )
     raise AssertionError("count never ends")
+
+
+def _folder(run_id: str) -> SharedFolder:
+    return store.current().shared("runs", run_id)
 
 
 def _hours(waiting: Waiting) -> float:

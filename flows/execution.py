@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from prefect import Task
 from prefect.client.schemas.objects import State
 
+from flows import results
 from flows.memory import PeakMemory, watch_memory
 from flows.observer import Observer
 from tasks import progress, store
@@ -72,11 +73,12 @@ class Steps:
         name = cast(StepName, task.name)
         with self._recorded(name) as record:
             # Results lie in the store, wherever the flow runs; a relative or per-worker folder would lose the cache.
-            stored = task.with_options(result_storage=store.current().results, refresh_cache=name in self._anew)
-            state: State[Any] = stored(*args, **kwargs, return_state=True)
-            result = state.result(raise_on_failure=False)
-            if isinstance(result, BaseException):
-                raise StepFailedError(name, result) from result
+            with results.kept_in(store.current()) as kept:
+                stored = task.with_options(**kept, refresh_cache=name in self._anew)
+                state: State[Any] = stored(*args, **kwargs, return_state=True)
+                result = state.result(raise_on_failure=False)
+                if isinstance(result, BaseException):
+                    raise StepFailedError(name, result) from result
             record(state.name == "Cached")
             self.values[name] = result
             return cast(R, result)

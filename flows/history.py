@@ -6,7 +6,7 @@ from flows.execution import one_line
 from tasks import store
 from tasks.ledger import LedgerEntry, open_ledger
 from tasks.report.past_runs import past_runs
-from tasks.values.history import ModelHistory, Promotion
+from tasks.values.history import ModelHistory, PastRun, Promotion
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,12 @@ def read(model_name: str, run_id: str) -> ModelHistory:
     except Exception as error:  # a damaged ledger stops promotions, not the report that says so
         problem = one_line(error)
         logger.warning("The report has no promotions: %s", problem)
-    runs, num_unreadable = past_runs(store.current().folder("runs"), model_name, run_id)
+    runs: tuple[PastRun, ...] = ()
+    num_unreadable = 0
+    try:
+        runs, num_unreadable = past_runs(store.current().shared("runs"), model_name, run_id)
+    except Exception as error:
+        logger.warning("The report has no past runs: %s", one_line(error))
     return ModelHistory(
         model_name=model_name,
         promotions=tuple(map(_promotion, reversed(entries[-NUM_PROMOTIONS:]))),

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -38,8 +37,10 @@ class StoreOptions(BaseSettings):
         cli_exit_on_error=False,
     )
 
-    store: Annotated[Path | None, BeforeValidator(_not_empty)] = Field(
-        None, description="Folder for data, models, reports and registry; else RETRAINING_STORE, else ./store."
+    store: Annotated[str | None, BeforeValidator(_not_empty)] = Field(
+        None,
+        description="Folder or s3://bucket/prefix for data, models, reports and registry; else RETRAINING_STORE, else "
+        "./store.",
     )
 
     @classmethod
@@ -56,8 +57,9 @@ class StoreOptions(BaseSettings):
 
     def machine(self, environ: Mapping[str, str]) -> Machine:
         """The machine's settings: an option, else its variable, else its default."""
-        given = {name: value for name in Machine.model_fields if (value := getattr(self, name, None)) is not None}
-        return machine.from_environment(environ).model_copy(update=given)
+        options = [name for name in Machine.model_fields if name != "store"]
+        given = {name: value for name in options if (value := getattr(self, name, None)) is not None}
+        return machine.from_environment(machine.with_store(environ, self.store)).model_copy(update=given)
 
 
 class MachineOptions(StoreOptions):

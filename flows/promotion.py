@@ -17,7 +17,6 @@ import sys
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -46,10 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     console = Console(highlight=False, soft_wrap=False, file=sys.stdout)
     try:
-        settings = machine.from_environment(os.environ)
-        if options.store is not None:
-            settings = settings.model_copy(update={"store": options.store})
-        with machine.use(settings):
+        with machine.use(machine.from_environment(machine.with_store(os.environ, options.store))):
             return _run(options, _model(options.model, options.command), console)
     except ConfigurationError as error:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
@@ -131,7 +127,11 @@ def _user() -> str:
 
 def _parser() -> argparse.ArgumentParser:
     common = _Parser(add_help=False)
-    common.add_argument("--store", type=_path, help="Folder of the store; else RETRAINING_STORE, else ./store.")
+    common.add_argument(
+        "--store",
+        type=_address,
+        help="Folder of the store, or s3://bucket/prefix; else RETRAINING_STORE, else ./store.",
+    )
     common.add_argument(
         "--model", type=_text(200), help=f"Registered model; else the one that has a ledger, else {OFFICIAL}."
     )
@@ -166,10 +166,10 @@ def _text(max_length: int) -> Any:
     return text
 
 
-def _path(value: str) -> Path:
+def _address(value: str) -> str:
     if not value.strip():
         raise argparse.ArgumentTypeError("the folder's name is empty")
-    return Path(value)
+    return value
 
 
 def _version(value: str) -> int:

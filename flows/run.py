@@ -192,8 +192,8 @@ class Run:
             self.steps.attempt("register", approval.keep, waiting)
         asked = waiting.contents.registration
         assert asked is not None, "it waits"
-        path = str(store.current().folder("runs", self.info.run_id) / REPORT)
-        answer = self.steps.attempt("register", approval.ask, waiting, brief.markdown(waiting.contents, path))
+        place = store.current().shared("runs", self.info.run_id).place(REPORT)
+        answer = self.steps.attempt("register", approval.ask, waiting, brief.markdown(waiting.contents, place))
         return self.steps.run(conclude_step, candidate, asked, answer, config)
 
     @contextmanager
@@ -221,16 +221,18 @@ class Run:
             raise failure
 
     def _write(self, config: ReportConfig, failure: StepFailedError | None) -> Summary:
-        folder = str(store.current().folder("runs", self.info.run_id))
+        shared = store.current().shared("runs", self.info.run_id)
+        folder, place = str(shared.path), shared.place(REPORT)
         path: str | None = None
         self._history = self._past()
         try:
-            path = self.steps.run(report_step, self._contents(failure), config, folder)
+            path = self.steps.run(report_step, self._contents(failure), config, folder, place)
         except StepFailedError as error:
             # The model is trained and registered: a page that cannot be drawn takes nothing of that back.
             logger.error("%s", error)
         summary = build_summary(self._contents(failure), path)
         write_summary(summary, folder)
+        shared.send()
         dashboard.tell(summary)
         return summary
 

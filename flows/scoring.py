@@ -67,6 +67,7 @@ def score(
         scoring_model = champion.described(entry, is_champion)
         planned = steps.attempt("score", plan.make, images, output, scoring_model, champion.class_names(entry), score)
         logger.info("Images: %s. Model: %s version %d.", planned.images.place, model, entry.version)
+        steps.attempt("score", plan.parts_folder(planned).bring)
         finished = parts.finished(planned.folder, planned.key)
         if finished is not None:
             # Another version may have become champion since.

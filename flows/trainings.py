@@ -6,11 +6,10 @@ code and libraries are those of the run, and nothing has to be kept beside the r
 
 from typing import Any, cast
 
-from prefect.filesystems import LocalFileSystem
-from prefect.results import ResultStore
 from prefect.utilities.callables import get_call_parameters
 
 from cnn_model.recipe import Recipe
+from flows.results import FOLDER, open_results
 from tasks import store
 from tasks.policies import StepCache
 from tasks.train.config import TrainConfig
@@ -29,10 +28,9 @@ class CachedTrainings:
     def __init__(self, splits: Splits, recipe: Recipe, config: TrainConfig) -> None:
         inputs: dict[str, Any] = get_call_parameters(train_step.fn, (splits, recipe, 0, config), {})
         self._key = cast(StepCache, train_step.cache_policy).keys_by(train_step, inputs, "seed")
-        folder = store.current().results
-        self._results = ResultStore(result_storage=LocalFileSystem(basepath=str(folder)))
+        self._results = open_results()
         # Read once: thousands of seeds are looked for where nothing was trained yet.
-        self._names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        self._names = set(store.current().shared(FOLDER).names("*"))
 
     def has(self, seed: int) -> bool:
         """Whether there is a result of that seed, readable or not."""

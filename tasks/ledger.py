@@ -307,4 +307,4 @@ def _address() -> str:
     settings = machine.current()
     if settings is not None and settings.ledger is not None:
         return settings.ledger
-    return str(store.current().root / "ledger")
+    return store.current().place("ledger")

@@ -14,7 +14,9 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import ledger_place
+from tasks.addresses import local_path, scheme_of
 from tasks.errors import ConfigurationError
+from tasks.objects import DRIVERS, Objects
 
 Device = Literal["auto", "cpu", "gpu"]
 Backend = Literal["tensorflow", "jax"]
@@ -27,7 +29,13 @@ class Machine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    store: Path = Field(DEFAULT_STORE, description="Folder that holds data, models, reports and registry.")
+    store: Path = Field(
+        DEFAULT_STORE,
+        description="Folder that holds data, models, reports and registry; with a bucket, the folder for local copies.",
+    )
+    bucket: str | None = Field(
+        None, description="URL of object storage that holds the store; none means that the folder does."
+    )
     device: Device = Field("auto", description="Device that trains.")
     backend: Backend = Field("tensorflow", description="Framework that Keras computes with.")
     num_devices: int = Field(1, ge=1, le=64, description="Devices that share each batch, 1 to 64; 1 but with jax.")
@@ -48,15 +56,15 @@ class Machine(BaseModel):
 def from_environment(environ: Mapping[str, str]) -> Machine:
     """Read the variables that count, by name.
 
-    They are `RETRAINING_STORE`, `RETRAINING_DEVICE`, `RETRAINING_BACKEND`, `RETRAINING_NUM_DEVICES`,
-    `RETRAINING_LEDGER`, `RETRAINING_GPU_SLOT` and `MLFLOW_TRACKING_URI`.
+    They are `RETRAINING_STORE`, `RETRAINING_CACHE`, `RETRAINING_DEVICE`, `RETRAINING_BACKEND`,
+    `RETRAINING_NUM_DEVICES`, `RETRAINING_LEDGER`, `RETRAINING_GPU_SLOT` and `MLFLOW_TRACKING_URI`.
 
     Raises:
         ConfigurationError: if one of them has a value that it cannot have.
     """
     return Machine.model_validate(
         {
-            "store": environ.get("RETRAINING_STORE") or DEFAULT_STORE,
+            **_store(environ),
             "device": _choice(environ, "RETRAINING_DEVICE", get_args(Device)),
             "backend": _choice(environ, "RETRAINING_BACKEND", get_args(Backend)),
             "num_devices": _number(environ, "RETRAINING_NUM_DEVICES"),
@@ -67,6 +75,11 @@ def from_environment(environ: Mapping[str, str]) -> Machine:
     )
 
 
+def with_store(environ: Mapping[str, str], address: str | None) -> Mapping[str, str]:
+    """The environment, with the store that a person names on the command line; None where they name none."""
+    return environ if address is None else {**environ, "RETRAINING_STORE": address}
+
+
 def _choice(environ: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
     """The variable's value, or the first choice where it is not set."""
     value = environ.get(variable) or choices[0]
@@ -74,6 +87,27 @@ def _choice(environ: Mapping[str, str], variable: str, choices: tuple[str, ...])
         expected = f"{', '.join(choices[:-1])} or {choices[-1]}"
         raise ConfigurationError(f"{variable} is {value!r}; expected {expected}. Set it so, or unset it.")
     return value
+
+
+def _store(environ: Mapping[str, str]) -> dict[str, Path | str]:
+    """The folder that `RETRAINING_STORE` names; or its bucket, and the folder of `RETRAINING_CACHE`."""
+    address = environ.get("RETRAINING_STORE") or str(DEFAULT_STORE)
+    if scheme_of(address) not in DRIVERS:
+        return {"store": _folder(address, "RETRAINING_STORE")}
+    bucket = Objects(address).url
+    if not environ.get("MLFLOW_TRACKING_URI"):
+        raise ConfigurationError(
+            f"The store {bucket} is for several machines, and MLFLOW_TRACKING_URI is not set: SQLite, which a local "
+            "store has, is for one. Set it to the URL of an MLflow server."
+        )
+    cache = environ.get("RETRAINING_CACHE") or str(DEFAULT_STORE)
+    return {"store": _folder(cache, "RETRAINING_CACHE"), "bucket": bucket}
+
+
+def _folder(address: str, variable: str) -> Path:
+    if scheme_of(address) is None:
+        return Path(address)
+    return local_path(address, variable, "a path" if variable == "RETRAINING_CACHE" else ledger_place.EXPECTED)
 
 
 def _place(environ: Mapping[str, str]) -> str | None:

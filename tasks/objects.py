@@ -14,13 +14,12 @@ Credentials and endpoint are the driver's business: it takes them from its usual
 import errno
 import hashlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
-
-import fsspec
 
 from tasks.errors import ConfigurationError, PipelineError, TransientError
 
@@ -137,6 +136,45 @@ class Objects:
             return {names[0]: found}
         return {name: bytes(found[f"{self._root}/{name}"]) for name in names}
 
+    def read_those_there(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of objects by their names, asked for at once, without those that are not there."""
+        with self._asked():
+            paths = {f"{self._root}/{name}": name for name in names}
+            # The driver gives bytes alone where it is asked for one path alone.
+            found = self._driver.cat(list(paths), on_error="return") if paths else {}
+            if not isinstance(found, dict):
+                found = dict.fromkeys(paths, found)
+            for content in found.values():
+                if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                    raise content
+        return {paths[path]: bytes(content) for path, content in found.items() if isinstance(content, bytes)}
+
+    def download(self, files: Mapping[str, Path]) -> None:
+        """Write objects into local files, several at once; their folders are made."""
+        with self._asked():
+            if files:
+                self._driver.get([f"{self._root}/{name}" for name in files], [str(path) for path in files.values()])
+
+    def upload(self, files: Mapping[str, Path]) -> None:
+        """Write local files as objects, several at once: each whole or not at all, whatever was there."""
+        with self._asked():
+            if files:
+                self._driver.put([str(path) for path in files.values()], [f"{self._root}/{name}" for name in files])
+
+    def probe(self, name: str, seconds: float) -> None:
+        """Write and delete an object, to see that this can be done.
+
+        Args:
+            name: Of the object, which nothing else has.
+            seconds: How long the server may take for each of the two.
+
+        Raises:
+            TransientError: if it takes longer, or cannot be reached.
+        """
+        with self._asked():
+            self._driver.pipe_file(f"{self._root}/{name}", b"probe", timeout=seconds)
+            self._driver.rm_file(f"{self._root}/{name}")
+
     def sha256(self, name: str) -> str:
         """The digest of one object, which need not fit into memory."""
         with self._asked(), self._driver.open(f"{self._root}/{name}", "rb", block_size=BLOCK_BYTES) as opened:
@@ -176,6 +214,8 @@ class Objects:
 
     @cached_property
     def _driver(self) -> Any:
+        import fsspec  # who has everything on disks need not wait for it
+
         # Neither from a cache nor with one: others write there as well, and the environment may have changed.
         return fsspec.filesystem(self._scheme, skip_instance_cache=True, use_listings_cache=False)
 

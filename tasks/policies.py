@@ -48,7 +48,20 @@ BACKENDS = ("cnn_model.backends.tensorflow", "cnn_model.backends.jax")
 """Chosen by name in the child process, which no import shows; for `StepCache.runs`."""
 
 _BY_FORMAT = frozenset(
-    f"tasks.{name}" for name in ("policies", "store", "machine", "progress", "errors", "child", "locks", "files")
+    f"tasks.{name}"
+    for name in (
+        "policies",
+        "store",
+        "remote_store",
+        "shared_folder",
+        "objects",
+        "machine",
+        "progress",
+        "errors",
+        "child",
+        "locks",
+        "files",
+    )
 )
 """Modules that decide how a step runs, never what it gives."""
 

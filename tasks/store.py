@@ -2,7 +2,10 @@
 
 `publish` moves a finished folder in, `fetch` gives a verified one back. An artifact's name is the SHA-256 of its
 manifest, which lists each file with size and SHA-256; so equal content has one name, and a name proves its content.
-A folder appears whole or not at all, its manifest written last. No other module sees the store's layout.
+A folder appears whole or not at all, its manifest written last. No other module sees the store's layout. What is no
+artifact and is shared as well goes through `Store.shared`.
+
+The store is a local folder, or is on object storage (`tasks.remote_store`), with a local folder as its cache.
 
 This module knows nothing of what an artifact means, and takes part in cache keys by `policies.FORMAT`, not by source.
 """
@@ -25,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks import machine
 from tasks.errors import StoreError
 from tasks.files import flush
+from tasks.shared_folder import SharedFolder
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +47,9 @@ MIN_FREE_BYTES = 200 * 2**20
 """Less than this is no room for one run; the real images take 600 MB."""
 
 
-class _File(TypedDict):
+class File(TypedDict):
+    """A line of the manifest."""
+
     name: str
     sha256: str
     size_bytes: int
@@ -83,17 +89,27 @@ class Store:
         root: The folder; made when something is first written.
     """
 
+    is_remote = False
+    """Whether it is on object storage."""
+
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self._verified: dict[str, tuple[object, ...]] = {}
 
-    @property
-    def results(self) -> Path:
-        """Where Prefect keeps the results of cached steps, as JSON."""
-        return self.root / "results"
+    def place(self, *names: str) -> str:
+        """The address of what has that name in the store: a path, or a URL."""
+        return str(self.root.joinpath(*names))
+
+    def shared(self, *names: str) -> SharedFolder:
+        """A folder for what is no artifact, and that whoever has the store sees (`results`, `runs`, `decisions`).
+
+        Raises:
+            StoreError: if the folder on this machine cannot be made.
+        """
+        return SharedFolder(self.folder(*names))
 
     def folder(self, *names: str) -> Path:
-        """A folder for what is no artifact (`runs`, `ledger`, `downloads`, `locks`), made if missing.
+        """A folder for what this machine alone has (`downloads`, `locks`, `staging`), made if missing.
 
         Raises:
             StoreError: if it cannot be made.
@@ -189,11 +205,11 @@ class Store:
         if hashlib.sha256(text).hexdigest() != reference.digest:
             raise StoreError(f"The artifact {reference.digest[:12]} is damaged: its manifest was altered.")
         _note_use(folder / MANIFEST)
-        files: list[_File] = json.loads(text)["files"]
+        files: list[File] = json.loads(text)["files"]
         try:
-            signature = tuple(_signature(folder / file["name"]) for file in files)
+            signature = tuple(signature_of(folder / file["name"]) for file in files)
             if self._verified.get(reference.digest) != signature:
-                _verify(folder, files, reference)
+                verify(folder, files, reference)
                 self._verified[reference.digest] = signature
         except OSError as error:
             raise StoreError(f"The artifact {reference.digest[:12]} cannot be read: {error}.") from error
@@ -206,7 +222,7 @@ class Store:
             StoreError: if it is missing or damaged.
         """
         folder = self.fetch(Reference.model_construct(digest=digest, size_bytes=0))
-        files: list[_File] = json.loads((folder / MANIFEST).read_bytes())["files"]
+        files: list[File] = json.loads((folder / MANIFEST).read_bytes())["files"]
         return Reference(digest=digest, size_bytes=sum(file["size_bytes"] for file in files))
 
     def _path(self, digest: str) -> Path:
@@ -217,7 +233,7 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             try:
-                self.fetch(reference)
+                Store.fetch(self, reference)
                 return
             except StoreError:
                 os.replace(target, self.folder("staging") / f"damaged-{uuid.uuid4().hex}")
@@ -259,21 +275,34 @@ def current() -> Store:
     if settings is None:
         raise LookupError("no machine settings: call within `machine.use(...)`")
     root = settings.store.absolute()
-    if root not in _opened:
-        _opened[root] = Store(root)
-    return _opened[root]
+    if (root, settings.bucket) not in _opened:
+        _opened[root, settings.bucket] = _open(root, settings.bucket)
+    return _opened[root, settings.bucket]
 
 
-_opened: dict[Path, Store] = {}
+_opened: dict[tuple[Path, str | None], Store] = {}
 
 
-def _describe(folder: Path, path: Path) -> _File:
+def _open(root: Path, bucket: str | None) -> Store:
+    if bucket is None:
+        return Store(root)
+    from tasks.remote_store import RemoteStore  # which builds upon this module
+
+    return RemoteStore(bucket, root)
+
+
+def _describe(folder: Path, path: Path) -> File:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"name": path.relative_to(folder).as_posix(), "sha256": digest, "size_bytes": path.stat().st_size}
 
 
-def _verify(folder: Path, files: list[_File], reference: Reference) -> None:
+def verify(folder: Path, files: list[File], reference: Reference) -> None:
+    """See that files are what an artifact's manifest says.
+
+    Raises:
+        StoreError: if one is not; says which and how.
+    """
     for file in files:
         found = _describe(folder, folder / file["name"])
         if found != file:
@@ -290,7 +319,8 @@ def _note_use(manifest: Path) -> None:
             os.utime(manifest)
 
 
-def _signature(path: Path) -> tuple[int, int, int]:
+def signature_of(path: Path) -> tuple[int, int, int]:
+    """What changes when a file does: size, time, inode."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
 

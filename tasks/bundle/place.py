@@ -7,6 +7,7 @@ from cnn_model import bundle
 from cnn_model.failures import ModelFailure
 from cnn_model.manifest import MODEL
 from tasks import store
+from tasks.shared_folder import SharedFolder
 from tasks.values.bundle import WrittenBundle
 from tasks.values.registration import Registration
 
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 def folder_of(registration: Registration) -> Path:
     """Where the version's bundle stands or is to stand."""
-    return store.current().folder("bundles", registration.model_name) / f"version-{registration.version:06d}"
+    return shared_with(registration).path / _name(registration)
 
 
 def archive_of(registration: Registration) -> Path:
@@ -31,9 +32,10 @@ def find_intact(registration: Registration, model_sha256: str) -> WrittenBundle 
         registration: The version.
         model_sha256: Of its `model.keras`.
     """
-    folder, archive = folder_of(registration), archive_of(registration)
-    if not folder.exists() and not archive.exists():
+    folder, archive, shared = folder_of(registration), archive_of(registration), shared_with(registration)
+    if not folder.exists() and not shared.names(archive.name):
         return None
+    shared.bring(_name(registration))
     try:
         manifest, digest = bundle.check(folder)
         bundle.check(archive, digest)
@@ -43,4 +45,27 @@ def find_intact(registration: Registration, model_sha256: str) -> WrittenBundle 
     if manifest.files[MODEL].sha256 != model_sha256:
         logger.warning("%s is the bundle of another model. It is made anew.", folder)
         return None
-    return WrittenBundle(folder=str(folder), archive=str(archive), digest=digest)
+    return written(registration, digest)
+
+
+def send(registration: Registration) -> None:
+    """Have the bundle where whoever has the store finds it; the archive last."""
+    shared = shared_with(registration)
+    shared.send(f"{_name(registration)}/")
+    shared.send(archive_of(registration).name)
+
+
+def written(registration: Registration, digest: str) -> WrittenBundle:
+    """The bundle as people are told of it."""
+    shared = shared_with(registration)
+    archive = archive_of(registration).name
+    return WrittenBundle(folder=shared.place(_name(registration)), archive=shared.place(archive), digest=digest)
+
+
+def shared_with(registration: Registration) -> SharedFolder:
+    """The bundles of the same model."""
+    return store.current().shared("bundles", registration.model_name)
+
+
+def _name(registration: Registration) -> str:
+    return f"version-{registration.version:06d}"

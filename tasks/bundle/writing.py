@@ -21,7 +21,7 @@ from cnn_model.manifest import (
 )
 from tasks import store
 from tasks.bundle import model_card
-from tasks.bundle.place import archive_of, folder_of
+from tasks.bundle.place import archive_of, folder_of, send, written
 from tasks.errors import RegistryError
 from tasks.files import flush
 from tasks.registry import Registry, Version
@@ -79,8 +79,9 @@ def write(handed: HandedOver) -> WrittenBundle:
         os.rename(draft, folder)
         os.replace(packed, archive)
         flush(folder.parent)
+        send(registration)
     registry.tag_version(registration.model_name, registration.version, {DIGEST_TAG: digest})
-    return WrittenBundle(folder=str(folder), archive=str(archive), digest=digest)
+    return written(registration, digest)
 
 
 def _gather(draft: Path, handed: HandedOver) -> None:

@@ -6,15 +6,15 @@ cache key for the same images.
 
 import json
 import logging
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from tasks import store
-from tasks.files import write_atomically
 from tasks.values.dataset import RawDataset
 
 logger = logging.getLogger(__name__)
+
+DATASETS, POINTER = "datasets", "cifar10.json"
 
 FORMAT = 1
 """Raise it when the same archive gives another artifact than before; a test notices."""
@@ -22,23 +22,22 @@ FORMAT = 1
 
 def remember(dataset: RawDataset) -> None:
     """Leave a pointer to the official dataset."""
-    write_atomically(_pointer(), json.dumps({"format": FORMAT, "dataset": dataset.model_dump(mode="json")}))
+    content = {"format": FORMAT, "dataset": dataset.model_dump(mode="json")}
+    store.current().shared(DATASETS).write(POINTER, json.dumps(content))
 
 
 def recall() -> RawDataset | None:
     """The official dataset, if the store has it and it still verifies."""
+    datasets = store.current().shared(DATASETS)
+    text = datasets.read([POINTER]).get(POINTER)
+    if text is None:
+        return None
     try:
-        pointer = json.loads(_pointer().read_text())
+        pointer = json.loads(text)
         if pointer["format"] != FORMAT:
             return None
         return RawDataset.model_validate(pointer["dataset"])
-    except FileNotFoundError:
-        return None
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         # ValidationError is a ValueError; a missing artifact has said so itself.
-        logger.info("The pointer %s is not used: %s", _pointer(), type(error).__name__)
+        logger.info("The pointer %s is not used: %s", datasets.place(POINTER), type(error).__name__)
         return None
-
-
-def _pointer() -> Path:
-    return store.current().folder("datasets") / "cifar10.json"

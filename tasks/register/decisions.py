@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks import store
-from tasks.files import write_atomically
 from tasks.ledger import LedgerEntry
+from tasks.shared_folder import SharedFolder
 from tasks.values.decision import Decision
+
+ALL = "*.json"
 
 
 class KeptDecision(BaseModel):
@@ -36,16 +38,16 @@ class KeptDecision(BaseModel):
 
 def keep(kept: KeptDecision) -> None:
     """Write a decision into the store, whole or not at all; the same one again, such as after a kill, counts once."""
-    folder = store.current().folder("decisions", kept.model_name, kept.test_digest)
     name = hashlib.sha256(f"{kept.model_sha256}\n{kept.rule}".encode()).hexdigest()
-    write_atomically(folder / f"{name}.json", kept.model_dump_json(indent=1) + "\n")
+    _shared(kept.model_name, kept.test_digest).write(f"{name}.json", kept.model_dump_json(indent=1) + "\n")
 
 
 def find(promotion: LedgerEntry) -> Decision | None:
     """The decision that made a promotion; None where it is not kept in a form that can be read."""
-    for path in sorted(store.current().folder("decisions", promotion.model_name, promotion.test_digest).glob("*.json")):
+    shared = _shared(promotion.model_name, promotion.test_digest)
+    for content in shared.read(list(shared.names(ALL))).values():
         try:
-            kept = KeptDecision.model_validate_json(path.read_bytes())
+            kept = KeptDecision.model_validate_json(content)
         except ValidationError:
             continue
         if (kept.model_sha256, kept.run_id) == (promotion.model_sha256, promotion.run_id):
@@ -61,6 +63,9 @@ def count(model_name: str, test_digest: str, entries: Sequence[LedgerEntry]) -> 
         test_digest: The test images.
         entries: The ledger's; promotions of before decisions were kept count as well.
     """
-    folder = store.current().folder("decisions", model_name, test_digest)
     before = sum(entry.basis is None and entry.test_digest == test_digest for entry in entries)
-    return len(list(folder.glob("*.json"))) + before
+    return len(_shared(model_name, test_digest).names(ALL)) + before
+
+
+def _shared(model_name: str, test_digest: str) -> SharedFolder:
+    return store.current().shared("decisions", model_name, test_digest)

@@ -1,12 +1,13 @@
 """The runs of a store, read from the `summary.json` that each left."""
 
 import logging
-from pathlib import Path
+from collections.abc import Iterator
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from cnn_model.results import Interval
 from tasks.report.summary import SUMMARY
+from tasks.shared_folder import SharedFolder
 from tasks.values.history import PastRun
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,11 @@ class _Summary(BaseModel):
     test_digest: str | None = None
 
 
-def past_runs(folder: Path, model_name: str, without: str) -> tuple[tuple[PastRun, ...], int]:
+def past_runs(runs: SharedFolder, model_name: str, without: str) -> tuple[tuple[PastRun, ...], int]:
     """The last runs that came to a version of a model.
 
     Args:
-        folder: It has a folder for each run.
+        runs: It has a folder for each run.
         model_name: The registered model's; runs of others are left out.
         without: Id of a run that is left out.
 
@@ -52,9 +53,9 @@ def past_runs(folder: Path, model_name: str, without: str) -> tuple[tuple[PastRu
     """
     found: list[PastRun] = []
     num_unreadable = 0
-    for path in _newest(folder)[:MAX_READ]:
+    for name, content in _newest(runs):
         try:
-            summary = _Summary.model_validate_json(path.read_bytes())
+            summary = _Summary.model_validate_json(content)
             if summary.model_name != model_name or summary.run_id == without:
                 continue
             if summary.metrics is None or summary.model_version is None:
@@ -70,20 +71,18 @@ def past_runs(folder: Path, model_name: str, without: str) -> tuple[tuple[PastRu
                     test_digest=summary.test_digest,
                 )
             )
-        except (OSError, ValidationError) as error:
+        except ValidationError as error:
             num_unreadable += 1
-            logger.warning("The run of %s is not in the history: %s", path, error)
+            logger.warning("The run of %s is not in the history: %s", runs.place(name), error)
         if len(found) == NUM_RUNS:
             break
     return tuple(sorted(found, key=lambda run: run.started)), num_unreadable
 
 
-def _newest(folder: Path) -> list[Path]:
-    """The summaries, the last written first."""
-    times: list[tuple[float, Path]] = []
-    for path in folder.glob(f"*/{SUMMARY}"):
-        try:
-            times.append((path.stat().st_mtime, path))
-        except OSError:  # removed meanwhile
-            continue
-    return [path for _, path in sorted(times, reverse=True)]
+def _newest(runs: SharedFolder) -> Iterator[tuple[str, bytes]]:
+    """The summaries by name, the last written first; so many are asked for at once as are shown."""
+    times = runs.names(f"*/{SUMMARY}")
+    newest = sorted(times, key=lambda name: (times[name], name), reverse=True)[:MAX_READ]
+    for first in range(0, len(newest), NUM_RUNS):
+        found = runs.read(newest[first : first + NUM_RUNS])
+        yield from ((name, found[name]) for name in newest[first : first + NUM_RUNS] if name in found)

@@ -7,6 +7,7 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from tasks import policies
+from tasks.addresses import scheme_of
 from tasks.errors import PipelineError
 from tasks.files import write_atomically
 from tasks.report import brief
@@ -20,18 +21,24 @@ LABEL_ISSUES = "label_issues.csv"
 
 
 @task(name="report", task_run_name="report, {contents.outcome}", **policies.uncached(retries=0))
-def report(contents: ReportContents, config: ReportConfig, folder: str) -> str:
+def report(contents: ReportContents, config: ReportConfig, folder: str, place: str) -> str:
     """Render the run, failed or not, into `folder`.
 
+    Args:
+        contents: What the page tells.
+        config: The section.
+        folder: On this machine.
+        place: Where people find the page: its path there, or the URL of the copy that the store has.
+
     Returns:
-        The path of the page.
+        The place.
     """
-    path = write_report(contents, config, folder)
+    write_report(contents, config, folder)
     try:
-        publish_artifacts(contents, path)
+        publish_artifacts(contents, place)
     except Exception as error:  # whatever a server does, the page is there
         logger.warning("The dashboard has no artifacts of this run: %s", error)
-    return path
+    return place
 
 
 def write_report(contents: ReportContents, config: ReportConfig, folder: str) -> str:
@@ -53,15 +60,19 @@ def write_report(contents: ReportContents, config: ReportConfig, folder: str) ->
     return str(target / REPORT)
 
 
-def publish_artifacts(contents: ReportContents, path: str) -> None:
+def publish_artifacts(contents: ReportContents, place: str) -> None:
     """Give the dashboard a summary, the figures of each class and a link to the page; within a Prefect run."""
-    create_markdown_artifact(brief.markdown(contents, path), key="report-summary", description=contents.sentence)
+    create_markdown_artifact(brief.markdown(contents, place), key="report-summary", description=contents.sentence)
     if contents.evaluation is not None:
         create_table_artifact(
             brief.class_table(contents.evaluation.result),
             key="report-classes",
             description="Precision, recall and F1 of each class on the test images.",
         )
+    local = scheme_of(place) is None
     create_link_artifact(
-        Path(path).as_uri(), link_text="Report", key="report-file", description=f"On the machine that ran it: {path}"
+        Path(place).as_uri() if local else place,
+        link_text="Report",
+        key="report-file",
+        description=f"On the machine that ran it: {place}" if local else f"In the store: {place}",
     )

@@ -13,6 +13,7 @@ from cnn_model.failures import BadDataError
 from tasks import policies, store
 from tasks.errors import ConfigurationError, SourceError
 from tasks.score.config import ScoreConfig
+from tasks.shared_folder import SharedFolder
 from tasks.values.scoring import ScoredImages, ScoredModel
 
 PREDICTIONS = "predictions"
@@ -27,7 +28,8 @@ class Plan(BaseModel):
 
     Attributes:
         key: SHA-256 of all that decides what stands in the parts, but for rounding: batch size and device may differ.
-        folder: For the parts, absolute.
+        folder: For the parts on this machine, absolute.
+        output: Where people find them: the folder, or the URL of what the store has of it.
         num_images: None where only reading them would say.
     """
 
@@ -35,6 +37,7 @@ class Plan(BaseModel):
 
     key: str
     folder: Path
+    output: str
     images: ScoredImages
     num_images: int | None
     model: ScoredModel
@@ -90,8 +93,23 @@ def make(
         "versions": {name: version(name) for name in LIBRARIES},
     }
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    target = output or log_folder(model, key)
-    return Plan(key=key, folder=target, images=scored, num_images=num_images, model=model, class_names=class_names)
+    logged = output in (None, store.current().root.joinpath(*_names(model, key)))
+    target = log_folder(model, key) if output is None or logged else SharedFolder(output)
+    return Plan(
+        key=key,
+        folder=target.path,
+        output=target.place(),
+        images=scored,
+        num_images=num_images,
+        model=model,
+        class_names=class_names,
+    )
+
+
+def parts_folder(plan: Plan) -> SharedFolder:
+    """The folder of the parts; one that a person named is on this machine alone."""
+    in_log = plan.output == store.current().place(*_names(plan.model, plan.key))
+    return log_folder(plan.model, plan.key) if in_log else SharedFolder(plan.folder)
 
 
 def _require_apart(place: Path, output: Path) -> None:
@@ -119,18 +137,22 @@ def look_at(place: Path) -> tuple[int | None, ScoredImages]:
     return listing.num_images, ScoredImages(place=str(place), kind=listing.kind, digest=listing.digest)
 
 
-def log_folder(model: ScoredModel, key: str, output: Path | None = None) -> Path:
-    """The place of one scoring in the prediction log, made if missing.
+def log_folder(model: ScoredModel, key: str, output: str | None = None) -> SharedFolder:
+    """The place of one scoring in the prediction log.
 
     One whose parts lie elsewhere has a place of its own beside that of the same scoring with its parts in the log.
 
     Args:
         model: Of the scoring.
         key: Of the scoring.
-        output: The folder of the parts; None for that of the log.
+        output: Of its plan; None for that of the log.
     """
-    own = store.current().root / PREDICTIONS / model.name / key[:16]
-    if output is None or output == own:
-        return store.current().folder(PREDICTIONS, model.name, own.name)
+    own = _names(model, key)
+    if output in (None, store.current().place(*own)):
+        return store.current().shared(*own)
     elsewhere = hashlib.sha256(str(output).encode()).hexdigest()[:8]
-    return store.current().folder(PREDICTIONS, model.name, f"{own.name}-{elsewhere}")
+    return store.current().shared(*own[:-1], f"{own[-1]}-{elsewhere}")
+
+
+def _names(model: ScoredModel, key: str) -> tuple[str, str, str]:
+    return PREDICTIONS, model.name, key[:16]

@@ -21,7 +21,7 @@ from tasks.files import write_atomically
 from tasks.progress import Progress
 from tasks.score import brief, parts
 from tasks.score.config import ScoreConfig
-from tasks.score.plan import LIBRARIES, Plan, log_folder, look_at
+from tasks.score.plan import LIBRARIES, Plan, log_folder, look_at, parts_folder
 from tasks.store import Reference
 from tasks.values.scoring import Drift, Scoring, ScoringSummary
 
@@ -41,19 +41,22 @@ def score(plan: Plan, config: ScoreConfig) -> Scoring:
         ConfigurationError: if the folder belongs to another scoring.
         ChildError: if the child process fails.
     """
+    folder = parts_folder(plan)
     place, turn = Path(plan.images.place), hashlib.sha256(str(plan.folder).encode()).hexdigest()[:16]
     with (
         locks.turn(store.current().folder("locks"), f"score-{turn}", _say_waiting),
         store.current().staging() as sample,
     ):
         parts.claim(plan.folder, plan.key, str(plan))
-        result = _run(plan, sample, config)
+        with folder.followed(last=".json"):
+            result = _run(plan, sample, config)
         if look_at(place)[1] != plan.images:
             raise SourceError(f"{place} changed while it was scored. Start again when nothing writes to it any more.")
         written = parts.verified(plan.folder, plan.key)
+        folder.send()
         return Scoring(
             key=plan.key,
-            output=str(plan.folder),
+            output=plan.output,
             images=plan.images,
             model=plan.model,
             class_names=plan.class_names,
@@ -80,9 +83,10 @@ def report(scoring: Scoring, drift: Drift, run_id: str) -> ScoringSummary:
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     )
     text = summary.model_dump_json(indent=1) + "\n"
-    output = Path(scoring.output)
-    for folder in dict.fromkeys((log_folder(scoring.model, scoring.key, output), output)):
-        write_atomically(folder / parts.SUMMARY, text)
+    logged = log_folder(scoring.model, scoring.key, scoring.output)
+    logged.write(parts.SUMMARY, text)
+    if logged.place() != scoring.output:
+        write_atomically(Path(scoring.output) / parts.SUMMARY, text)
     try:
         create_markdown_artifact(brief.markdown(summary), key="score-summary", description=brief.sentence(summary))
     except Exception as error:  # whatever a server does, the parts are there

@@ -1,4 +1,10 @@
-"""Where a training keeps its checkpoints: in a folder of the store that only the same training writes to."""
+"""Where a training keeps its checkpoints: in a folder of the store that only the same training writes to.
+
+Where the store is on object storage the folder follows there, so that the training goes on on another machine when
+this one is lost. Nothing keeps two machines from the same training at once: each writes whole objects, a state whose
+two files are of different machines does not fit its digest and is left aside, and what both publish is one model or
+two, of which the later result counts. Deployments that run one at a time, and the slot of the GPU, make it rare.
+"""
 
 import hashlib
 import json
@@ -44,16 +50,21 @@ def name(splits: Splits, recipe: Recipe, seed: int, start: Reference | None, set
 def kept(training: str) -> Iterator[Path]:
     """The folder of a training's checkpoints, this process's alone; removed where the block ends without a failure.
 
-    Waits, with a word in the log, while another process is at the same training.
+    Waits, with a word in the log, while another process of this machine is at the same training. Begins with what the
+    store has, wherever it was trained.
 
     Args:
         training: What `name` gave.
     """
     opened = store.current()
     with locks.turn(opened.folder("locks"), f"train-{training[:16]}", _say_who_trains):
-        folder = opened.folder(store.CHECKPOINTS, training)
-        yield folder
-        shutil.rmtree(folder)
+        shared = opened.shared(store.CHECKPOINTS, training)
+        shared.bring()
+        # A record comes after its arrays: with it there is a checkpoint.
+        with shared.followed(last=".json"):
+            yield shared.path
+        shutil.rmtree(shared.path)
+        shared.remove(shared.names("*"))
 
 
 def clear(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from tasks.report.contents import ReportContents
 from tasks.report.history import past_accuracy
 from tasks.report.past_runs import NUM_RUNS, past_runs
 from tasks.report.summary import build_summary, write_summary
+from tasks.shared_folder import SharedFolder
 from tests.unit.report.pages import render, sections, table
 
 
@@ -25,7 +26,7 @@ def test_runs_of_a_model_are_read_in_their_order(promoted: ReportContents, tmp_p
     write(tmp_path, promoted, "practice", model_name="practice-cnn")
     write(tmp_path, promoted, "failed", model_name=None, model_version=None, metrics=None)
     write(tmp_path, promoted, "this")
-    runs, num_unreadable = past_runs(tmp_path, "cifar10-cnn", without="this")
+    runs, num_unreadable = past_runs(SharedFolder(tmp_path), "cifar10-cnn", without="this")
     assert [(run.run_id, run.outcome) for run in runs] == [("b", "promoted"), ("a", "refused")]
     assert promoted.evaluation is not None
     assert runs[0].accuracy == promoted.evaluation.result.accuracy
@@ -39,7 +40,7 @@ def test_broken_summary_is_counted_and_the_others_are_read(
 ) -> None:
     write(tmp_path, promoted, "whole")
     write(tmp_path, promoted, "broken").write_bytes(text.encode("utf-8", "surrogateescape"))
-    runs, num_unreadable = past_runs(tmp_path, "cifar10-cnn", without="")
+    runs, num_unreadable = past_runs(SharedFolder(tmp_path), "cifar10-cnn", without="")
     assert [run.run_id for run in runs] == ["whole"]
     assert num_unreadable == 1
     assert "broken" in caplog.text
@@ -51,19 +52,19 @@ def test_summary_of_an_older_or_newer_version_is_read(promoted: ReportContents, 
     del summary["test_digest"]
     del summary["decision"]
     path.write_text(json.dumps(summary))
-    ((run,), num_unreadable) = past_runs(tmp_path, "cifar10-cnn", without="")
+    ((run,), num_unreadable) = past_runs(SharedFolder(tmp_path), "cifar10-cnn", without="")
     assert (run.run_id, run.test_digest, num_unreadable) == ("older", None, 0)
 
 
 def test_of_many_runs_the_last_ones_are_read(promoted: ReportContents, tmp_path: Path) -> None:
     for number in range(NUM_RUNS + 3):
         write(tmp_path, promoted, f"{number:03d}")
-    runs, _ = past_runs(tmp_path, "cifar10-cnn", without="")
+    runs, _ = past_runs(SharedFolder(tmp_path), "cifar10-cnn", without="")
     assert len(runs) == NUM_RUNS
 
 
 def test_a_store_without_runs_has_no_history(tmp_path: Path) -> None:
-    assert past_runs(tmp_path / "nothing", "cifar10-cnn", without="") == ((), 0)
+    assert past_runs(SharedFolder(tmp_path / "nothing"), "cifar10-cnn", without="") == ((), 0)
 
 
 def test_page_has_all_runs_and_this_one(compared: ReportContents) -> None:

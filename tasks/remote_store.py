@@ -1,0 +1,313 @@
+"""The store on object storage: what is published or shared goes to a bucket, and a local folder is its cache.
+
+    BUCKET/artifacts/ab/ab12.../manifest.json    an artifact; the manifest is sent last, and makes it one
+    BUCKET/results, runs, decisions, datasets, checkpoints, bundles, predictions    see `tasks.shared_folder`
+
+An object appears whole or not at all. What was sent may be lost or damaged there: what is fetched is verified, and a
+loss is the same typed error as in a local store. A network that is lost is never taken for a loss, and nothing that is
+only here is taken for what is there.
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from tasks.errors import ConfigurationError, PipelineError, StoreError, TransientError
+from tasks.objects import Object, Objects
+from tasks.shared_folder import SharedFolder
+from tasks.store import CHECKPOINTS, LEFT_MAX_AGE_SECONDS, MANIFEST, File, Reference, Store, signature_of, verify
+
+logger = logging.getLogger(__name__)
+
+PROBE_SECONDS = 20.0
+"""How long the bucket may take at the flow's door to write an object of a few bytes."""
+
+FOLLOW_SECONDS = 1.0
+"""Between two looks at a folder that is followed."""
+
+LAST_ROUND_SECONDS = 30.0
+"""How long a run that ends waits until what it leaves is sent."""
+
+
+class RemoteStore(Store):
+    """A store in a bucket.
+
+    Args:
+        url: Such as s3://bucket/prefix. Nothing is asked over the network yet.
+        cache: The local folder for all buckets' copies; this one's has its name in it.
+
+    Raises:
+        ConfigurationError: if the URL names no bucket, or its driver is not installed.
+    """
+
+    is_remote = True
+
+    def __init__(self, url: str, cache: Path) -> None:
+        self._objects = Objects(url)
+        self.url = self._objects.url
+        # Of one bucket alone: what another has, or a local store, is neither taken for this one's nor overwritten.
+        super().__init__(cache / self.url.replace("://", "/"))
+        self._damaged_there: set[str] = set()
+
+    def place(self, *names: str) -> str:
+        """See `Store`."""
+        return "/".join((self.url, *names))
+
+    def shared(self, *names: str) -> SharedFolder:
+        """See `Store`."""
+        return _SharedPrefix(self, self._objects, names)
+
+    def check_writable(self) -> None:
+        """See `Store`; of the bucket as well, which has seconds to answer.
+
+        Raises:
+            StoreError: if there is no such bucket, or it or the cache cannot be written.
+            ConfigurationError: if credentials are missing.
+            TransientError: if the bucket cannot be reached.
+        """
+        super().check_writable()
+        with self.explained_there("write to"):
+            self._objects.probe(f"staging/probe-{uuid.uuid4().hex}", PROBE_SECONDS)
+            for folder in ("staging", CHECKPOINTS):
+                for name, found in self._objects.below(folder).items():
+                    if time.time() - found.modified > LEFT_MAX_AGE_SECONDS:
+                        self._objects.delete(f"{folder}/{name}")
+
+    def publish(self, folder: Path) -> Reference:
+        """See `Store`. What is there already, by names and sizes and the manifest's digest, is not sent again.
+
+        A file whose bytes were altered there at equal size is found by whoever fetches it next: there the step that
+        made it runs again, and what it publishes is sent whole.
+
+        Raises:
+            StoreError: if the cache or the bucket cannot be written.
+            TransientError: if the network is lost.
+        """
+        reference = super().publish(folder)
+        installed = self._path(reference.digest)
+        files = {path.relative_to(installed).as_posix(): path for path in installed.rglob("*") if path.is_file()}
+        name = _artifact(reference.digest)
+        with self.explained_there("write to"):
+            if reference.digest in self._damaged_there or not self._is_there(reference, files):
+                manifest = {f"{name}/{MANIFEST}": files.pop(MANIFEST)}
+                self._objects.upload({f"{name}/{file}": path for file, path in files.items()})
+                self._objects.upload(manifest)
+                self._damaged_there.discard(reference.digest)
+        return reference
+
+    def fetch(self, reference: Reference) -> Path:
+        """See `Store`; downloaded where the cache has no intact copy.
+
+        Raises:
+            StoreError: if it is missing or damaged there; says which file and how.
+            TransientError: if the network is lost.
+        """
+        try:
+            return super().fetch(reference)
+        except StoreError as error:
+            if self._path(reference.digest).exists():
+                logger.warning("%s It is fetched anew from %s.", error, self.url)
+        with self.staging() as folder:
+            self._download(reference, folder)
+            self._install(folder, reference)
+        return super().fetch(reference)
+
+    def _download(self, reference: Reference, folder: Path) -> None:
+        name = _artifact(reference.digest)
+        text = self._manifest(reference)
+        if text is None:
+            raise StoreError(f"The artifact {reference.digest[:12]} is missing from {self.url}.")
+        try:
+            if hashlib.sha256(text).hexdigest() != reference.digest:
+                raise StoreError(f"The artifact {reference.digest[:12]} in {self.url} is damaged: its manifest.")
+            files: list[File] = json.loads(text)["files"]
+            with self.explained_there("read"):
+                try:
+                    self._objects.download({f"{name}/{file['name']}": folder / file["name"] for file in files})
+                except FileNotFoundError as error:
+                    raise StoreError(
+                        f"The artifact {reference.digest[:12]} in {self.url} is damaged: a file is missing."
+                    ) from error
+            verify(folder, files, reference)
+        except StoreError:
+            self._damaged_there.add(reference.digest)
+            raise
+        (folder / MANIFEST).write_bytes(text)
+        self._verified[reference.digest] = tuple(signature_of(folder / file["name"]) for file in files)
+
+    def _manifest(self, reference: Reference) -> bytes | None:
+        name = f"{_artifact(reference.digest)}/{MANIFEST}"
+        with self.explained_there("read"):
+            return self._objects.read_those_there([name]).get(name)
+
+    def _is_there(self, reference: Reference, files: Mapping[str, Path]) -> bool:
+        text = self._manifest(reference)
+        if text is None or hashlib.sha256(text).hexdigest() != reference.digest:
+            return False
+        there = {file: found.size for file, found in self._objects.below(_artifact(reference.digest)).items()}
+        return there == {file: path.stat().st_size for file, path in files.items()}
+
+    @contextmanager
+    def explained_there(self, what: str) -> Iterator[None]:
+        """Say what is the matter with a bucket that refuses. A failure of the cache's own disk is told as it is.
+
+        Only what is not there counts as lost, by a StoreError: for want of a right or of a server no step runs again.
+        """
+        try:
+            yield
+        except OSError as error:
+            path = error.filename
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) or (path and Path(path).is_relative_to(self.root)):
+                raise
+            text = str(error.strerror or error).rstrip(".") or type(error).__name__
+            if isinstance(error, PermissionError):
+                raise ConfigurationError(
+                    f"Cannot {what} the store {self.url}: {text}. Give these credentials the rights to list, read, "
+                    "write and delete objects there, or set others."
+                ) from error
+            if isinstance(error, FileNotFoundError):
+                raise StoreError(
+                    f"Cannot {what} the store {self.url}: {text}. Expected a bucket that is there; check "
+                    "RETRAINING_STORE or --store, and the endpoint."
+                ) from error
+            raise TransientError(
+                f"Cannot {what} the store {self.url}: the server fails ({text}). See to it, or run again later."
+            ) from error
+
+
+class _SharedPrefix(SharedFolder):
+    """A shared folder of a store in a bucket.
+
+    Args:
+        store: The store.
+        objects: Of its bucket.
+        names: Of the folder, within the store.
+    """
+
+    def __init__(self, store: RemoteStore, objects: Objects, names: Sequence[str]) -> None:
+        super().__init__(store.folder(*names))
+        self._store, self._objects, self._folder = store, objects, "/".join(names)
+        self._equal: dict[str, tuple[int, int, int]] = {}
+        """What is known to be the same here and there: size, time and inode of the file here."""
+
+    def place(self, *names: str) -> str:
+        """See `SharedFolder`."""
+        return self._store.place(self._folder, *names)
+
+    def names(self, pattern: str) -> dict[str, float]:
+        """See `SharedFolder`."""
+        wanted = PurePosixPath(pattern)
+        return {
+            name: found.modified
+            for name, found in self._there().items()
+            if len(PurePosixPath(name).parts) == len(wanted.parts) and PurePosixPath(name).match(pattern)
+        }
+
+    def read(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        """See `SharedFolder`."""
+        with self._store.explained_there("read"):
+            found = self._objects.read_those_there([self._name(name) for name in names])
+        return {name: found[self._name(name)] for name in names if self._name(name) in found}
+
+    def write(self, name: str, text: str) -> None:
+        """See `SharedFolder`."""
+        with self._store.explained_there("write to"):
+            self._objects.write(self._name(name), text.encode())
+
+    def bring(self, prefix: str = "") -> None:
+        """See `SharedFolder`."""
+        wanted = [name for name in self._there() if name.startswith(prefix)]
+        with self._store.staging() as staging, self._store.explained_there("read"):
+            for name in wanted:
+                try:
+                    self._objects.download({self._name(name): staging / name})
+                except FileNotFoundError:  # removed meanwhile
+                    continue
+                (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(staging / name, self.path / name)
+                self._equal[name] = signature_of(self.path / name)
+
+    def send(self, prefix: str = "") -> None:
+        """See `SharedFolder`."""
+        self._send(name for name in self._here() if name.startswith(prefix))
+
+    def _send(self, names: Iterable[str]) -> None:
+        changed = {name: signature_of(self.path / name) for name in names}
+        changed = {name: signature for name, signature in changed.items() if self._equal.get(name) != signature}
+        with self._store.explained_there("write to"):
+            self._objects.upload({self._name(name): self.path / name for name in changed})
+        self._equal |= changed
+
+    @contextmanager
+    def followed(self, last: str) -> Iterator[None]:
+        """See `SharedFolder`. Where the block fails, what it has left is sent as well."""
+        over, wanted = threading.Event(), threading.Event()
+        follower = threading.Thread(target=self._follow, args=(last, over, wanted), daemon=True)
+        follower.start()
+        try:
+            yield
+        except BaseException:
+            wanted.set()
+            raise
+        finally:
+            over.set()
+            follower.join(LAST_ROUND_SECONDS)
+
+    def _follow(self, last: str, over: threading.Event, wanted: threading.Event) -> None:
+        done, lost = set(self._equal), False
+        while True:
+            ended = over.wait(FOLLOW_SECONDS)
+            if ended and not wanted.is_set():
+                return
+            try:
+                here = self._here()
+                if here != done:
+                    for is_last in (False, True):
+                        self._send(name for name in here if name.endswith(last) == is_last)
+                    gone = done - here
+                    self.remove(sorted(gone, key=lambda name: not name.endswith(last)))
+                done, lost = here, False
+            except FileNotFoundError:  # removed here meanwhile; the next round sees it
+                pass
+            except PipelineError as error:
+                if not lost:
+                    logger.warning("%s Until then %s stays on this machine.", error, self._folder)
+                lost = True
+            if ended:
+                return
+
+    def remove(self, names: Iterable[str]) -> None:
+        """See `SharedFolder`."""
+        with self._store.explained_there("write to"):
+            for name in names:
+                self._objects.delete(self._name(name))
+                self._equal.pop(name, None)
+
+    def _here(self) -> set[str]:
+        """What is in the folder here, without drafts."""
+        return {
+            path.relative_to(self.path).as_posix()
+            for path in self.path.rglob("*")
+            if path.is_file() and not path.name.startswith(".") and path.suffix not in (".draft", ".tmp")
+        }
+
+    def _there(self) -> dict[str, Object]:
+        """What is below it, without names that would lead out of a folder."""
+        with self._store.explained_there("read"):
+            found = self._objects.below(self._folder)
+        return {name: one for name, one in found.items() if not {"", ".", ".."} & set(name.split("/"))}
+
+    def _name(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+
+def _artifact(digest: str) -> str:
+    return f"artifacts/{digest[:2]}/{digest}"
