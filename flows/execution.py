@@ -21,7 +21,9 @@ R = TypeVar("R")
 
 
 class StepFailedError(PipelineError):
-    """A step failed; its message names the step and the cause in one line.
+    """A step failed; its message names the step, the cause's type and the cause in one line.
+
+    It is the message of the flow run's last state, and so what the dashboard shows first.
 
     Attributes:
         step: The step.
@@ -32,7 +34,7 @@ class StepFailedError(PipelineError):
     summary: Summary | None = None
 
     def __init__(self, step: StepName, cause: BaseException) -> None:
-        super().__init__(f"{step} failed: {one_line(cause)}")
+        super().__init__(f"{step} failed ({type(cause).__name__}): {_text(cause) or 'no message'}")
         self.step = step
         self.cause = cause
 
@@ -124,5 +126,9 @@ class Steps:
 
 def one_line(error: BaseException) -> str:
     """The error's message without line breaks; its type too, where the message was not written for people."""
-    text = " ".join(str(error).split())
+    text = _text(error)
     return text if isinstance(error, PipelineError) and text else f"{type(error).__name__}: {text}"
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, PydanticBa
 from pydantic_settings.exceptions import SettingsError
 
 from tasks import machine
+from tasks.addresses import Address, carries_credentials
 from tasks.config import Sections
 from tasks.errors import ConfigurationError
 from tasks.machine import Backend, Device, Machine
@@ -77,7 +78,7 @@ class Options(MachineOptions, Sections):
 
     model_config = SettingsConfigDict(cli_prog_name="python -m flows.retraining")
 
-    source: str = Field(
+    source: Address = Field(
         "auto",
         description="Where the images come from: cifar10 (download), a path or file:// URL of the binary archive or of "
         "a folder of .bin files, synthetic (practice images), or auto: CIFAR10_SOURCE, else what the store has, else "
@@ -102,10 +103,10 @@ class ScoringOptions(MachineOptions):
 
     model_config = SettingsConfigDict(cli_prog_name="python -m flows.scoring")
 
-    images: CliPositionalArg[str] = Field(
+    images: CliPositionalArg[Address] = Field(
         description="Path of a folder or an archive of PNG or JPEG files, or of Parquet files with a column of them."
     )
-    output: Annotated[str | None, BeforeValidator(_not_empty)] = Field(
+    output: Annotated[Address | None, BeforeValidator(_not_empty)] = Field(
         None, description="Folder for the Parquet files; else one in the store's prediction log."
     )
     model: str = Field("cifar10-cnn", description="The registered model's name.")
@@ -168,4 +169,9 @@ def _explain(error: ValidationError) -> str:
         option = "--" + ".".join(names).replace("_", "-")
         messages.setdefault(option, []).append(item["msg"].removeprefix("Value error, "))
         values[option] = item["input"]
-    return "; ".join(f"{option}: {' or '.join(found)}; got {values[option]!r}" for option, found in messages.items())
+    return "; ".join(
+        # What carries credentials is not shown again.
+        f"{option}: {' or '.join(found)}"
+        + ("" if carries_credentials(str(values[option])) else f"; got {values[option]!r}")
+        for option, found in messages.items()
+    )

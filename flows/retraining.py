@@ -19,6 +19,7 @@ from flows.options import Options
 from flows.run import Run
 from flows.terminal import Terminal
 from tasks import machine, policies, store
+from tasks.addresses import Address
 from tasks.errors import ConfigurationError
 from tasks.evaluate.config import EvaluateConfig
 from tasks.evaluate.step import evaluate as evaluate_step
@@ -27,12 +28,14 @@ from tasks.ingest.config import IngestConfig
 from tasks.ingest.step import ingest as ingest_step
 from tasks.preprocess.config import PreprocessConfig
 from tasks.preprocess.step import preprocess as preprocess_step
+from tasks.register import preflight as register_preflight
 from tasks.register.candidate import Candidate
 from tasks.register.config import RegisterConfig
 from tasks.register.step import register as register_step
 from tasks.report.config import ReportConfig
 from tasks.report.summary import Summary
-from tasks.train import plan, preflight
+from tasks.train import plan
+from tasks.train import preflight as train_preflight
 from tasks.train.config import TrainConfig
 from tasks.train.step import train as train_step
 from tasks.validate.config import ValidateConfig
@@ -51,7 +54,7 @@ def run_name() -> str:
 
 @flow(name="retrain", flow_run_name=run_name)
 def retrain(
-    source: str = "cifar10",
+    source: Address = "cifar10",
     force: bool = False,
     ingest: IngestConfig = IngestConfig(),
     validate: ValidateConfig = ValidateConfig(),
@@ -78,7 +81,7 @@ def retrain(
     Raises:
         StepFailedError: if a step failed; the report says where and why. What was registered and promoted before stays.
         ConfigurationError: if a deployment asks for the source `auto`, a drop under corruption cannot be held, or a
-            person is to approve of a run that is no deployment's.
+            variable of the environment cannot be right, or a person is to approve of a run that is no deployment's.
         StoreError: if the store cannot be written.
     """
     if source == "auto" and runtime.deployment.id is not None:
@@ -106,7 +109,8 @@ def retrain(
                 candidate = run.go_on_from(waiting)
             else:
                 steps.attempt("train", policies.check_device_slot)
-                steps.attempt("train", preflight.check)
+                steps.attempt("train", train_preflight.check)
+                steps.attempt("register", register_preflight.check)
                 found = steps.attempt("ingest", sources.resolve, source, ingest, os.environ)
                 run.begin(found)
                 corrected = steps.attempt("ingest", corrections.read, ingest)

@@ -18,6 +18,7 @@ from flows.logs import logs_sent_to_dashboard
 from flows.options import ScoringOptions
 from flows.terminal import Terminal
 from tasks import machine, policies, store
+from tasks.addresses import Address
 from tasks.errors import ConfigurationError
 from tasks.ledger import LedgerEntry
 from tasks.score import brief, champion, parts, plan
@@ -40,8 +41,8 @@ def run_name() -> str:
 
 @flow(name="score", flow_run_name=run_name)
 def score(
-    images: str,
-    output: str | None = None,
+    images: Address,
+    output: Address | None = None,
     model: str = "cifar10-cnn",
     version: int | None = None,
     score: ScoreConfig = ScoreConfig(),

@@ -55,6 +55,10 @@ _KINDS: dict[str, type[PipelineError]] = {
     "bad_request": ChildRefusedError,
 }
 
+_NOT_FOR_THE_CHILD = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "MLFLOW_", "PG", "PREFECT_", "RETRAINING_")
+"""How the names of variables begin that hold credentials, or lead to where they count. The child reads and writes local
+files and asks nobody."""
+
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 """Signals that a process gets for a fault of its own: it would get them again."""
 
@@ -198,7 +202,8 @@ def _ended_at(limits: _Limits, process: "subprocess.Popen[str]") -> Iterator[Non
 
 def _environment(backend: machine.Backend | None) -> dict[str, str]:
     backend = backend or (machine.current() or machine.Machine()).backend
-    return {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
+    needed = {name: value for name, value in os.environ.items() if not name.upper().startswith(_NOT_FOR_THE_CHILD)}
+    return {**needed, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
 
 
 def _follow(

@@ -286,7 +286,7 @@ def open_ledger(name: str) -> Ledger:
         LookupError: outside a run, where no machine is set.
         ConfigurationError: if the setting is no place for a ledger.
     """
-    return Ledger(place_below(_address(), name))
+    return Ledger(place_below(ledger_address(), name))
 
 
 def ledger_names() -> list[str]:
@@ -298,12 +298,13 @@ def ledger_names() -> list[str]:
         RegistryError: if the place cannot be read.
         TransientError: if the network is lost.
     """
-    address = _address()
+    address = ledger_address()
     written = re.compile(rf"\d{{6}}\.({'|'.join(KINDS)})")
     return [name for name in folders_below(address) if any(map(written.fullmatch, place_below(address, name).names()))]
 
 
-def _address() -> str:
+def ledger_address() -> str:
+    """Where the machine's settings say that ledgers stand: a path, or a URL of object storage."""
     settings = machine.current()
     if settings is not None and settings.ledger is not None:
         return settings.ledger

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from tasks.addresses import local_path, scheme_of
+from tasks.addresses import local_path, require_no_credentials, scheme_of
 from tasks.errors import ConfigurationError, RegistryError, TransientError
 from tasks.files import flush
 from tasks.objects import DRIVERS, Objects
@@ -184,6 +184,7 @@ def check(address: str) -> None:
     Raises:
         ConfigurationError: if it is not, or needs a driver that is not installed.
     """
+    require_no_credentials(address, "RETRAINING_LEDGER")
     place_below(address, "ledger")
 
 

@@ -5,6 +5,7 @@ Set once at the flow's door and read by the rooms through `current()`. Nothing o
 run on another machine, or with the store moved, takes its steps from the cache.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,7 +15,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import ledger_place
-from tasks.addresses import local_path, scheme_of
+from tasks.addresses import carries_credentials, local_path, scheme_of
 from tasks.errors import ConfigurationError
 from tasks.objects import DRIVERS, Objects
 
@@ -68,7 +69,7 @@ def from_environment(environ: Mapping[str, str]) -> Machine:
             "device": _choice(environ, "RETRAINING_DEVICE", get_args(Device)),
             "backend": _choice(environ, "RETRAINING_BACKEND", get_args(Backend)),
             "num_devices": _number(environ, "RETRAINING_NUM_DEVICES"),
-            "tracking_uri": environ.get("MLFLOW_TRACKING_URI") or None,
+            "tracking_uri": _tracking_uri(environ),
             "ledger": _place(environ),
             "gpu_slot": environ.get("RETRAINING_GPU_SLOT") or None,
         }
@@ -116,6 +117,30 @@ def _place(environ: Mapping[str, str]) -> str | None:
     if address is not None:
         ledger_place.check(address)
     return address
+
+
+def _tracking_uri(environ: Mapping[str, str]) -> str | None:
+    """What `MLFLOW_TRACKING_URI` names; None where it is not set.
+
+    It stands in errors and reports, so it must let nobody in. What stands alone before a server's host may be a token;
+    before a database's it is the user's name, and a password there may hold slashes.
+    """
+    uri = environ.get("MLFLOW_TRACKING_URI") or None
+    if uri is None:
+        return None
+    if scheme_of(uri) in ("http", "https"):
+        refused = carries_credentials(uri)
+    else:
+        refused = re.search("://[^/@]*:[^@]*@", uri) is not None or carries_credentials(
+            re.sub("://[^/?#@]*@", "://", uri)
+        )
+    if refused:
+        raise ConfigurationError(
+            "MLFLOW_TRACKING_URI carries a user, a password or a signature, which would be kept with the run. Write it "
+            "without; a server's go into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD or "
+            "MLFLOW_TRACKING_TOKEN, the password of PostgreSQL into PGPASSWORD or the file that PGPASSFILE names."
+        )
+    return uri
 
 
 def _number(environ: Mapping[str, str], variable: str) -> int:

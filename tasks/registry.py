@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import shorten
 
 from filelock import FileLock
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import machine, store
-from tasks.errors import RegistryError, RegistryUnreachableError
+from tasks.errors import ConfigurationError, RegistryError, RegistryUnreachableError
 from tasks.ledger import Ledger, LedgerEntry
 from tasks.succession import previous
 
@@ -89,7 +90,8 @@ class Registry:
         settings = machine.current()
         tracking_uri = settings.tracking_uri if settings else None
         self._uri = tracking_uri or f"sqlite:///{store.current().folder() / 'mlflow.db'}"
-        self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        with self._explained():
+            self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         # Two processes that create the database at once break it for good.
         with FileLock(store.current().folder("locks") / "mlflow.lock"), self._explained():
             self._client.search_registered_models(max_results=1)
@@ -322,7 +324,19 @@ class Registry:
                     f"The MLflow server {self._uri} does not answer ({type(lost).__name__}). Start it, or mend "
                     "MLFLOW_TRACKING_URI."
                 ) from error
-            raise RegistryError(f"MLflow at {self._uri} refused: {error.message}") from error
+            status = error.get_http_status_code()
+            if status in (401, 403):
+                raise ConfigurationError(
+                    f"MLflow at {self._uri} refuses the user ({status}). Set MLFLOW_TRACKING_USERNAME and "
+                    "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, where this runs, or give the user the right."
+                ) from error
+            # What is no MLflow server may answer with a whole page.
+            raise RegistryError(f"MLflow at {self._uri} refused: {shorten(error.message, 300)}") from error
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"MLflow at {self._uri} needs the package {error.name}, which is not installed; expected the URL of an "
+                "MLflow server, or nothing for SQLite in the store."
+            ) from error
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise RegistryError(

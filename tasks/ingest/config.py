@@ -1,8 +1,8 @@
 """The section `ingest`: where images come from."""
 
-from typing import Annotated
-
 from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.addresses import Address, WebAddress
 
 OFFICIAL_URLS = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -18,7 +18,7 @@ class IngestConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    urls: tuple[Annotated[str, Field(pattern="^https?://")], ...] = Field(
+    urls: tuple[WebAddress, ...] = Field(
         OFFICIAL_URLS,
         min_length=1,
         description="http or https URLs of the official binary archive, tried in this order; 1 or more.",
@@ -36,19 +36,19 @@ class IngestConfig(BaseModel):
         12_000, ge=120, le=600_000, description="Practice images, a sixth of them for testing; 120 to 600000."
     )
     synthetic_seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the practice images; 0 to 4294967295.")
-    drops: str | None = Field(
+    drops: Address | None = Field(
         None,
         min_length=1,
         description="Folder where labelled images are dropped, a folder a drop: a path, a file:// URL or a URL of "
         "object storage such as s3://bucket/prefix; docs/drops.md.",
     )
-    corrections: str | None = Field(
+    corrections: Address | None = Field(
         None,
         min_length=1,
         description="CSV of labels that were put right, such as a report's label_issues.csv with its last column "
         "filled in; for training images alone.",
     )
-    extra_test: str | None = Field(
+    extra_test: Address | None = Field(
         None,
         min_length=1,
         description="Folder with labelled images for testing only, in one of a drop's formats: a path or file:// URL; "

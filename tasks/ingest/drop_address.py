@@ -1,6 +1,6 @@
 """What kind of place an address of drops names. No other module tells a folder from a bucket."""
 
-from tasks.addresses import scheme_of
+from tasks.addresses import require_no_credentials, scheme_of
 from tasks.errors import ConfigurationError
 from tasks.ingest.drop_bucket import DropBucket
 from tasks.ingest.drop_folder import DropFolder
@@ -15,9 +15,10 @@ def place_at(address: str) -> DropPlace:
         address: A path, a file:// URL, or a URL of object storage, such as s3://bucket/prefix.
 
     Raises:
-        ConfigurationError: if it is no local folder, another kind of URL, one without a bucket, or one whose driver is
-            not installed.
+        ConfigurationError: if it is no local folder, another kind of URL, one with credentials or without a bucket, or
+            one whose driver is not installed.
     """
+    require_no_credentials(address, "--ingest.drops")
     scheme = scheme_of(address)
     if scheme in (None, "file"):
         return DropFolder(address)

@@ -86,7 +86,7 @@ def test_a_failed_run_says_step_and_cause_in_a_line(start: Start, tmp_path: Path
     assert process.returncode == 1
     assert stderr == ""
     assert "Traceback" not in stdout
-    assert len([line for line in stdout.splitlines() if line.startswith("ingest failed: ")]) == 1
+    assert len([line for line in stdout.splitlines() if line.startswith("ingest failed (SourceError): ")]) == 1
     assert Path(stdout.splitlines()[-1]).is_file()
 
 

@@ -100,7 +100,7 @@ def test_drops_from_their_arrival_to_the_next_run(filled_store: Path, first_run:
 def test_a_bad_drop_can_stop_the_run(filled_store: Path, drops: Path) -> None:
     before = sorted(drops.rglob("*"))
     with pytest.raises(
-        StepFailedError, match=r"validate failed: 1 of 6 drops .*blank: blank images: 40 of 40"
+        StepFailedError, match=r"validate failed \(\w+\): 1 of 6 drops .*blank: blank images: 40 of 40"
     ) as caught:
         run(filled_store, drops, validate={"on_bad_drop": "fail"})
     summary = caught.value.summary

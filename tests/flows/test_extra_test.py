@@ -101,7 +101,7 @@ def test_a_training_image_among_them_stops_the_run_before_training(filled_store:
     images[11] = published(filled_store, "train")[0][5]
     folder = drop_records(tmp_path / "extra", (images, labels))
     with pytest.raises(
-        StepFailedError, match=r"validate failed: .*training images: observed 1 of 40 images.*\(batch\.bin#11\)"
+        StepFailedError, match=r"validate failed \(\w+\): .*training images: observed 1 of 40 images.*\(batch\.bin#11\)"
     ) as caught:
         run(filled_store, folder)
     summary = caught.value.summary

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from flows import observer
+from flows.execution import StepFailedError
 from flows.retraining import retrain
 from tasks import machine
 from tasks.machine import Machine
+from tasks.progress import Progress
 from tasks.report.summary import Summary
+from tasks.values.execution import RunInfo, StepName, StepRecord
 from tests.flows.conftest import SMALL
 from tests.mlflow_server import MlflowServer
 
@@ -22,6 +26,26 @@ def retrain_with(server: MlflowServer, store: Path, seed: int, **register: Any) 
     with machine.use(Machine(store=store, tracking_uri=server.uri)):
         summary: Summary = retrain(**{**SMALL, "train": train, "register": register})
         return summary
+
+
+class Away:
+    """Takes a server away when the step train begins: the flow's door found it at work."""
+
+    def __init__(self, server: MlflowServer) -> None:
+        self._server = server
+
+    def run_started(self, info: RunInfo, warning: str | None) -> None:
+        pass
+
+    def step_started(self, step: StepName) -> None:
+        if step == "train":
+            self._server.kill()
+
+    def step_progressed(self, step: StepName, progress: Progress) -> None:
+        pass
+
+    def step_ended(self, record: StepRecord) -> None:
+        pass
 
 
 class Restart(logging.Handler):
@@ -48,11 +72,11 @@ def test_two_models_one_after_the_other_and_a_server_that_goes_away(
 
     restart, logger = Restart(empty_server), logging.getLogger("prefect.task_runs")
     logger.addHandler(restart)
-    empty_server.kill()
     try:
-        second = retrain_with(
-            empty_server, tmp_path / "store", seed=2, policy="force", actor="Jane Doe", reason="to see both"
-        )
+        with observer.observe_with(Away(empty_server)):
+            second = retrain_with(
+                empty_server, tmp_path / "store", seed=2, policy="force", actor="Jane Doe", reason="to see both"
+            )
     finally:
         logger.removeHandler(restart)
     assert f"RegistryUnreachableError('The MLflow server {empty_server.uri} does not answer" in restart.message
@@ -78,6 +102,15 @@ def test_two_models_one_after_the_other_and_a_server_that_goes_away(
         figures = {(metric.key, metric.dataset_name): metric.value for metric in logged.metrics}
         assert figures["test_accuracy", "synthetic-test"] == pytest.approx(summary.metrics.accuracy.value)
         assert ("loss", "synthetic") in figures
+
+    empty_server.postgres.stop()
+    try:
+        with pytest.raises(StepFailedError, match=r"register failed \(RegistryUnreachableError\): ") as caught:
+            retrain_with(empty_server, tmp_path / "store", seed=3)
+    finally:
+        empty_server.postgres.start()
+    assert caught.value.summary is not None
+    assert caught.value.summary.steps["ingest"].outcome == "not_run"
 
     again = retrain_with(empty_server, tmp_path / "store", seed=2)
     assert (again.outcome, again.model_version) == ("unchanged", 2)

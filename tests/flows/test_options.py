@@ -40,6 +40,13 @@ def test_a_mistake_is_one_line_that_names_the_option(arguments: list[str], messa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("option", ["--source", "--ingest.urls", "--ingest.drops"])
+def test_credentials_are_refused_and_not_shown_again(option: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{option}: it carries a user.* worker's environment") as caught:
+        parse([option, "https://user:hunter2@host/a"], Options)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_stray_variables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SOURCE", "STORE", "DEVICE", "BACKEND", "DEBUG", "TRAIN", "TRAIN__EPOCHS", "INGEST"):
         monkeypatch.setenv(name, "7")

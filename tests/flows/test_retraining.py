@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from pathlib import Path
 from uuid import UUID
 
@@ -170,7 +171,7 @@ def test_bad_data_stop_before_training_and_are_reported(tmp_path: Path, prefect_
     for name in ("data_batch_1.bin", "test_batch.bin"):
         images = rng.integers(0, 256, (100, 32, 32, 3), dtype=np.uint8)
         (folder / name).write_bytes(encode(images, (np.arange(100) % 9).astype(np.uint8)))
-    with pytest.raises(StepFailedError, match=r"validate failed: .*classes in train.*missing 9") as caught:
+    with pytest.raises(StepFailedError, match=r"validate failed \(\w+\): .*classes in train.*missing 9") as caught:
         retrain_in(tmp_path / "store", source=str(folder), ingest={"allow_unofficial": True})
     summary = caught.value.summary
     assert outcomes(summary) == {
@@ -193,12 +194,30 @@ def test_a_missing_gpu_stops_before_anything_else(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     with (
         machine.use(Machine(store=tmp_path / "store", device="gpu")),
-        pytest.raises(StepFailedError, match=r"train failed: .*gpu") as caught,
+        pytest.raises(StepFailedError, match=r"train failed \(\w+\): .*gpu") as caught,
     ):
         retrain(source="synthetic")
     assert outcomes(caught.value.summary) == {
         **dict.fromkeys(STEPS, "not_run"),
         "train": "failed",
+        "report": "ran",
+    }
+
+
+def test_a_registry_that_is_not_there_stops_before_anything_else(
+    tmp_path: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.register.preflight.PATIENCE_SECONDS", 0)
+    with machine.use(Machine(store=tmp_path / "store", tracking_uri="http://127.0.0.1:9")):
+        state = retrain(source="synthetic", return_state=True)
+    assert re.search(
+        r"register failed \(RegistryUnreachableError\): The MLflow server http://127.0.0.1:9", str(state.message)
+    )
+    with pytest.raises(StepFailedError) as caught:
+        state.result()
+    assert outcomes(caught.value.summary) == {
+        **dict.fromkeys(STEPS, "not_run"),
+        "register": "failed",
         "report": "ran",
     }
 

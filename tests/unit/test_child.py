@@ -179,6 +179,20 @@ def test_the_framework_is_the_machines_and_not_a_stray_variables(
         assert child.run("train", [], timeout_seconds=60) == {"backend": backend}
 
 
+def test_the_child_gets_what_it_computes_with_and_no_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "import json, os\nprint(json.dumps({'event': 'result', **os.environ}))\n"
+    (tmp_path / "cnn_model" / "__main__.py").write_text(script)
+    secrets = ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING", "PGPASSWORD")
+    kept = ("CUDA_VISIBLE_DEVICES", "XLA_FLAGS", "TF_FORCE_GPU_ALLOW_GROWTH", "JAX_PLATFORMS", "LD_LIBRARY_PATH")
+    for name in (*secrets, *kept):
+        monkeypatch.setenv(name, "planted")
+    found = child.run("train", [], timeout_seconds=60)
+    assert {name: found.get(name) for name in secrets} == dict.fromkeys(secrets)
+    assert {name: found.get(name) for name in kept} == dict.fromkeys(kept, "planted")
+
+
 def running_in_group(group: int) -> list[psutil.Process]:
     """The processes of a group that still do something, after a moment for the last signal to arrive."""
     deadline = time.monotonic() + 5
