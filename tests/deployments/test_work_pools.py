@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.utilities.schema_tools.validation import validate
 from prefect.workers.base import BaseJobConfiguration
 from prefect.workers.process import ProcessJobConfiguration
@@ -36,6 +36,7 @@ TELEMETRY_OFF = {
     "GX_ANALYTICS_ENABLED": "false",
 }
 ON_S3 = {"store": "s3://retraining/store", "mlflow_tracking_uri": "http://mlflow:5000"}
+WORKERS_HOME = Path("/home/of/the/worker")
 PLANTED = "admin:a-planted-password"
 CLAIM = {
     "store": "/srv/store",
@@ -47,7 +48,8 @@ CLAIM = {
 @pytest.fixture(autouse=True)
 def worker_settings() -> Iterator[None]:
     """A worker hands its own settings on to its jobs."""
-    with temporary_settings({PREFECT_API_URL: "http://prefect:4200/api", PREFECT_API_AUTH_STRING: PLANTED}):
+    places = {PREFECT_API_URL: "http://prefect:4200/api", PREFECT_HOME: WORKERS_HOME}
+    with temporary_settings({**places, PREFECT_API_AUTH_STRING: PLANTED}):
         yield
 
 
@@ -239,6 +241,12 @@ def test_what_all_kinds_share_becomes_the_same_environment(kind: Kind) -> None:
             **TELEMETRY_OFF,
         }.items()
     )
+
+
+@pytest.mark.parametrize(("kind", "home"), [("docker", "/var/lib/prefect"), ("kubernetes", "/scratch/prefect")])
+def test_a_container_keeps_prefects_files_in_a_folder_of_its_own(kind: Kind, home: str) -> None:
+    # Without, it would be given the worker's, which is not there.
+    assert environment(kind, "cpu", ON_S3)["PREFECT_HOME"] == home
 
 
 @pytest.mark.parametrize("kind", KINDS)
