@@ -116,8 +116,8 @@ class MlflowServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         needs = ["--from", f"mlflow=={version('mlflow-skinny')}", "--with", "psycopg2-binary"]
-        uv = [_uv(), "tool", "run", "--quiet", "--python", sys.executable, *needs]
-        subprocess.run([*uv, "python", "-c", ""], cwd=self._folder, check=True)  # the first time it is downloaded
+        tool = [uv(), "tool", "run", "--quiet", "--python", sys.executable, *needs]
+        subprocess.run([*tool, "python", "-c", ""], cwd=self._folder, check=True)  # the first time it is downloaded
         server = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"]
         server += ["--backend-store-uri", self.postgres.uri, "--artifacts-destination", str(self._folder / "artifacts")]
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "VIRTUAL_ENV"))}
@@ -125,7 +125,7 @@ class MlflowServer:
         log = self._folder / "mlflow.log"
         with log.open("ab") as file:
             self._process = process = subprocess.Popen(
-                [*uv, *server],
+                [*tool, *server],
                 stdout=file,
                 stderr=file,
                 env=environ,
@@ -184,7 +184,7 @@ def _binary(program: str) -> Path:
     return Path(found) if found else kept[-1]
 
 
-def _uv() -> str:
+def uv() -> str:
     """The uv that the Makefile found or made."""
     found = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".tools/bin/uv")
     assert Path(found).exists(), f"{found} is not there: run the tests by `make test-service`, which makes it"
