@@ -204,7 +204,7 @@ class Store:
             raise StoreError(f"The artifact {reference.digest[:12]} is missing from {self.root}.") from error
         if hashlib.sha256(text).hexdigest() != reference.digest:
             raise StoreError(f"The artifact {reference.digest[:12]} is damaged: its manifest was altered.")
-        _note_use(folder / MANIFEST)
+        self._note_use(reference)
         files: list[File] = json.loads(text)["files"]
         try:
             signature = tuple(signature_of(folder / file["name"]) for file in files)
@@ -224,6 +224,13 @@ class Store:
         folder = self.fetch(Reference.model_construct(digest=digest, size_bytes=0))
         files: list[File] = json.loads((folder / MANIFEST).read_bytes())["files"]
         return Reference(digest=digest, size_bytes=sum(file["size_bytes"] for file in files))
+
+    def _note_use(self, reference: Reference) -> None:
+        manifest = self._path(reference.digest) / MANIFEST
+        # Who may only read the store reads it all the same.
+        with suppress(OSError):
+            if time.time() - manifest.stat().st_mtime > USE_NOTED_SECONDS:
+                os.utime(manifest)
 
     def _path(self, digest: str) -> Path:
         return self.root / "artifacts" / digest[:2] / digest
@@ -310,13 +317,6 @@ def verify(folder: Path, files: list[File], reference: Reference) -> None:
                 f"The artifact {reference.digest[:12]} is damaged: {file['name']} has SHA-256 {found['sha256']} "
                 f"and {found['size_bytes']} bytes; expected {file['sha256']} and {file['size_bytes']}."
             )
-
-
-def _note_use(manifest: Path) -> None:
-    # Who may only read the store reads it all the same.
-    with suppress(OSError):
-        if time.time() - manifest.stat().st_mtime > USE_NOTED_SECONDS:
-            os.utime(manifest)
 
 
 def signature_of(path: Path) -> tuple[int, int, int]:

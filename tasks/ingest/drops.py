@@ -193,7 +193,7 @@ def read_one(folder: DropPlace, found: FoundDrop, class_names: Sequence[str]) ->
     )
 
 
-def _incomplete(listing: Listing, min_age_minutes: float | None) -> str | None:
+def incomplete(listing: Listing, min_age_minutes: float | None) -> str | None:
     """Why a drop is not complete, in a sentence; None if it is."""
     if listing.marked:
         return None
@@ -216,11 +216,11 @@ def _look(
         DropUnreadableError: if it is new and cannot be read.
         SourceError: if it was taken, and neither store nor folder has it.
     """
-    receipt = _receipt(folder, name)
+    receipt = receipt_of(folder, name)
     if receipt is not None:
         return _taken(folder, name, receipt, class_names)
     listing = folder.listing(name)
-    missing = _incomplete(listing, min_age_minutes)
+    missing = incomplete(listing, min_age_minutes)
     return by_content(folder, name, listing) if missing is None else _waiting(folder, name, missing)
 
 
@@ -268,8 +268,12 @@ def by_content(folder: DropPlace, name: str, listing: Listing) -> FoundDrop:
     return FoundDrop(name=name, digest=digest, listing=listing.sha256)
 
 
-def _receipt(folder: DropPlace, name: str) -> Receipt | None:
-    """A drop's receipt; None where it has none, or one that nobody can read."""
+def receipt_of(folder: DropPlace, name: str) -> Receipt | None:
+    """A drop's receipt; None where it has none, or one that nobody can read.
+
+    Raises:
+        DropUnreadableError: if it cannot be read now.
+    """
     text = folder.receipt(name)
     if text is None:
         return None

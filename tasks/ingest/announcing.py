@@ -1,0 +1,121 @@
+"""Which drops have arrived that nobody was told of yet.
+
+A drop is told of once, and once more if its files change: what was told is kept in the store, beside what became of it,
+so that a drop which no run can take does not start a run every few minutes. Nothing is read but lists of names and
+sizes, and no turn is taken: a run that is at work on the place is not held up.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks import store
+from tasks.files import write_atomically
+from tasks.ingest.drop_address import place_at
+from tasks.ingest.drop_place import DropPlace, DropUnreadableError, is_plain
+from tasks.ingest.drops import incomplete, receipt_of
+
+logger = logging.getLogger(__name__)
+
+
+class Arrival(BaseModel):
+    """A drop that is complete and that no run has taken.
+
+    Attributes:
+        name: Of its folder.
+        place: Where it lies, as people and programs find it.
+        listing: Of its files; see `Listing.sha256`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    place: str
+    listing: str
+
+
+class _Told(BaseModel):
+    """What was told of one place: each drop's listing, by its name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    place: str
+    drops: dict[str, str] = {}
+
+
+class Announcements:
+    """What was told of the drops of one place.
+
+    Args:
+        address: As `ingest.drops`.
+
+    Raises:
+        ConfigurationError: if it is no place for drops.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._place = place_at(address)
+
+    def due(self, min_age_minutes: float | None) -> list[Arrival]:
+        """The arrivals to tell of, by name. What is no longer there is forgotten: if it comes again it is told again.
+
+        Args:
+            min_age_minutes: As `ingest.drop_min_age_minutes`.
+
+        Raises:
+            ConfigurationError: if the place cannot be read.
+            TransientError: if it cannot be reached.
+            StoreError: if the store cannot be written.
+        """
+        there = self._arrivals(min_age_minutes)
+        told = self._told()
+        names = {arrival.name for arrival in there}
+        if told.keys() - names:
+            self._write({name: listing for name, listing in told.items() if name in names})
+        return [arrival for arrival in there if told.get(arrival.name) != arrival.listing]
+
+    def tell_of(self, arrivals: Iterable[Arrival]) -> None:
+        """Remember that they were told of.
+
+        Raises:
+            StoreError: if the store cannot be written.
+        """
+        self._write(self._told() | {arrival.name: arrival.listing for arrival in arrivals})
+
+    def _arrivals(self, min_age_minutes: float | None) -> list[Arrival]:
+        found = (_arrived(self._place, name, min_age_minutes) for name in self._place.entries() if is_plain(name))
+        return [arrival for arrival in found if arrival is not None]
+
+    def _told(self) -> dict[str, str]:
+        try:
+            return _Told.model_validate_json(self._file().read_bytes()).drops
+        except FileNotFoundError:
+            return {}
+        except ValidationError:
+            logger.warning("%s cannot be read; all drops that wait are told of again.", self._file())
+            return {}
+
+    def _write(self, drops: dict[str, str]) -> None:
+        write_atomically(self._file(), json.dumps({"place": self._place.address, "drops": drops}, indent=1) + "\n")
+
+    def _file(self) -> Path:
+        name = hashlib.sha256(self._place.address.encode()).hexdigest()[:16]
+        return store.current().folder("announced") / f"{name}.json"
+
+
+def _arrived(place: DropPlace, name: str, min_age_minutes: float | None) -> Arrival | None:
+    """None where it was taken, or a run would let it wait."""
+    try:
+        if receipt_of(place, name) is not None:
+            return None
+        listing = place.listing(name)
+    except DropUnreadableError as error:
+        logger.info("The drop %s waits: %s.", name, error)
+        return None
+    if incomplete(listing, min_age_minutes) is not None:
+        return None
+    return Arrival(name=name, place=place.place(name), listing=listing.sha256)
