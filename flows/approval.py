@@ -57,7 +57,7 @@ class Answer(RunInput):
             "if": {"required": ["decision"]},
             "then": {
                 "required": ["name", "reason"],
-                "properties": {"name": {"pattern": r"\S"}, "reason": {"pattern": r"\S"}},
+                "properties": {name: {"minLength": 1, "pattern": r"\S"} for name in ("name", "reason")},
             },
         },
     )
@@ -65,9 +65,11 @@ class Answer(RunInput):
     decision: Literal["refuse", "promote"] = Field(
         "refuse", title="Decision", description="promote: the model becomes champion. refuse: it does not."
     )
-    name: str = Field("", max_length=MAX_ACTOR_LENGTH, title="Your name", description="Kept in the ledger for good.")
+    name: str = Field(
+        "", max_length=MAX_ACTOR_LENGTH, title="Your name", description="Needed; kept in the ledger for good."
+    )
     reason: str = Field(
-        "", max_length=MAX_REASON_LENGTH, title="Reason", description="Why, in a sentence; kept in the ledger for good."
+        "", max_length=MAX_REASON_LENGTH, title="Reason", description="Why, in a sentence. Needed; kept for good."
     )
 
 

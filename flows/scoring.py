@@ -9,8 +9,10 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 from prefect import flow, runtime
+from pydantic import Field
 
 from flows import command_line, dashboard, observer, options
 from flows.execution import StepFailedError, Steps, one_line
@@ -28,6 +30,10 @@ from tasks.score.step import score as score_step
 from tasks.validate.scored_step import drift as drift_step
 from tasks.values.scoring import Drift, Scoring, ScoringSummary
 
+# What each is for stands below `Args:`, where Prefect's form takes it from.
+ModelName = Annotated[str, Field(pattern="^[a-z0-9-]+$", max_length=200)]
+Version = Annotated[int, Field(ge=1)]
+
 logger = logging.getLogger("flows.scoring")  # not `__main__`, as `python -m` calls it: nobody would hear it
 
 
@@ -43,8 +49,8 @@ def run_name() -> str:
 def score(
     images: Address,
     output: Address | None = None,
-    model: str = "cifar10-cnn",
-    version: int | None = None,
+    model: ModelName = "cifar10-cnn",
+    version: Version | None = None,
     score: ScoreConfig = ScoreConfig(),
 ) -> ScoringSummary:
     """Score images with the champion, or with another version that was promoted once.
@@ -53,7 +59,7 @@ def score(
         images: Path of a folder or an archive of PNG or JPEG files, or of Parquet files with a column of them.
         output: Folder for the Parquet files; none means that of the prediction log, in the store.
         model: The registered model's name.
-        version: Its version; none means the champion.
+        version: Its version, 1 or more; none means the champion.
         score: How the images are scored.
 
     Raises:

@@ -47,7 +47,10 @@ def _without_credentials(address: str) -> str:
     return address
 
 
-_CHECKED = AfterValidator(_without_credentials), Field(json_schema_extra={"not": {"pattern": CREDENTIALS}})
+_CHECKED = (
+    AfterValidator(_without_credentials),
+    Field(min_length=1, json_schema_extra={"not": {"pattern": CREDENTIALS}}),
+)
 
 Address = Annotated[str, *_CHECKED]
 """A path or a URL as a parameter: Prefect's server refuses one with credentials before a run exists that keeps it."""

@@ -36,12 +36,14 @@ def ended(process: psutil.Process) -> bool:
         return True
 
 
-def wait_for(condition: Callable[[], T | None], alive: Callable[[], bool] = lambda: True) -> T:
+def wait_for(
+    condition: Callable[[], T | None], alive: Callable[[], bool] = lambda: True, seconds: float = PATIENCE_SECONDS
+) -> T:
     """What the condition gives once it gives something, as long as `alive` holds."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
             return found
         assert alive(), "the process ended before"
         time.sleep(0.05)
-    raise AssertionError(f"nothing happened in {PATIENCE_SECONDS} s")
+    raise AssertionError(f"nothing happened in {seconds:.0f} s")

@@ -10,7 +10,18 @@ from tasks.values.decision import Mode, Policy
 class RegisterConfig(BaseModel):
     """How a model is registered, and when it becomes champion."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        # For the dashboard's form, which knows nothing of the validator below.
+        json_schema_extra={
+            "if": {"properties": {"policy": {"const": "force"}}, "required": ["policy"]},
+            "then": {
+                "properties": {"reason": {"type": "string"}, "actor": {"type": "string"}},
+                "required": ["reason", "actor"],
+            },
+        },
+    )
 
     experiment: str = Field("cifar10-retraining", min_length=1, description="MLflow experiment that gets the runs.")
     policy: Policy = Field(
@@ -32,7 +43,9 @@ class RegisterConfig(BaseModel):
         "gate",
         description="gate: refuse a model that is significantly worse at a class. report: only say so.",
     )
-    min_class_images: int = Field(50, ge=1, description="Test no class with fewer test images than this; at least 1.")
+    min_class_images: int = Field(
+        50, ge=1, le=1_000_000, description="Test no class with fewer test images than this, 1 to 1000000."
+    )
     calibration: Mode = Field(
         "gate",
         description="gate: refuse a model whose probabilities are significantly worse by more than the calibration "

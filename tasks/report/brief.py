@@ -1,5 +1,7 @@
 """The report in short, for the dashboard."""
 
+from socket import gethostname
+
 from cnn_model.results import EvaluationResult
 from tasks.report import words
 from tasks.report.contents import ReportContents
@@ -59,7 +61,11 @@ def markdown(contents: ReportContents, path: str) -> str:
         lines += [f"- Drops: {contents.drops.sentence}"]
     if contents.start_choice is not None:
         lines += [f"- Start: {contents.start_choice.sentence}"]
-    lines += [f"- Recipe: {contents.run.recipe}, seed {contents.run.seed_in_words}", f"- Report: `{path}`", ""]
+    lines += [
+        f"- Recipe: {contents.run.recipe}, seed {contents.run.seed_in_words}",
+        f"- Report, on {gethostname()}: `{path}`",
+        "",
+    ]
     return "\n".join(lines)
 
 

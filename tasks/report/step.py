@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from socket import gethostname
 
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
@@ -74,5 +75,7 @@ def publish_artifacts(contents: ReportContents, place: str) -> None:
         Path(place).as_uri() if local else place,
         link_text="Report",
         key="report-file",
-        description=f"On the machine that ran it: {place}" if local else f"In the store: {place}",
+        description=f"On {gethostname()}: `{place}`. Browsers open no file from another page: copy the address there."
+        if local
+        else f"In the store: `{place}`",
     )

@@ -44,8 +44,9 @@ class ValidateConfig(BaseModel):
     max_drop_drift: float = Field(
         0.5,
         ge=0,
+        le=100,
         description="A drop is bad where its colours, contrast or the like lie further than this from what is there, "
-        "and further than chance explains, in standard deviations of single images; 0 or more.",
+        "and further than chance explains, in standard deviations of single images; 0 to 100.",
     )
     drop_classes: Literal["alike", "any"] = Field(
         "alike",

@@ -44,4 +44,4 @@ def test_a_killed_trainer_is_tried_again_and_the_dashboard_shows_how_far_it_is(
         shown = {
             artifact.data: str(artifact.description) for artifact in client.read_artifacts(artifact_filter=of_this_run)
         }
-    assert shown[100.0].startswith("recipe tiny, 30 epochs; 30.0 of 30 epochs: loss ")
+    assert shown[100.0].startswith("Recipe tiny: epoch 30 of 30, validation accuracy ")
