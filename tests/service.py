@@ -1,51 +1,178 @@
-"""A Prefect server as a service runs it: unlike the one of the other tests it frees the slots of what was killed."""
+"""The service on this machine, as a team runs it: Prefect's server, deployments from the YAML, process workers."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from tests.processes import wait_for
+
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 180
+POOLS = {"gpu": "gpu.json", "promotion": "promotion.json"}
+"""Each work pool with its template."""
+
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+OTHERS = ("PREFECT_", "MLFLOW_", "RETRAINING_", "AWS_")
+"""How variables begin by which a developer's shell would lead elsewhere."""
+
+
+class Service:
+    """A server without deployments, and the processes of its clients.
+
+    Args:
+        folder: Gets everything that is written, the store included.
+        variables: More of the environment of all processes.
+    """
+
+    def __init__(self, folder: Path, variables: Mapping[str, str] | None = None) -> None:
+        self.folder, self.store = folder, folder / "store"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)} | {
+            "PREFECT_HOME": str(folder),
+            "PREFECT_API_URL": self.api,
+            # Read when the YAML is deployed.
+            "RETRAINING_HOME": str(ROOT),
+            "RETRAINING_STORE": str(self.store),
+            "RETRAINING_DEVICE": "auto",
+            **(variables or {}),
+        }
+        self._client = httpx.Client(base_url=self.api, timeout=60, auth=_authorisation(self.environ))
+        self._processes = ExitStack()
+
+    @property
+    def database(self) -> Path:
+        """Prefect's."""
+        return self.folder / "prefect.db"
+
+    def log(self, name: str) -> str:
+        """What a process has written."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def start(self, name: str, *command: str, environ: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        """Start `python -m prefect COMMAND` from the checkout; it is killed at the end, if it has not ended before."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", "--no-prompt", *command],
+                stdout=log,
+                stderr=log,
+                env={**self.environ, **(environ or {})},
+                cwd=ROOT,
+                start_new_session=True,
+            )
+        self._processes.callback(_end, process)
+        return process
+
+    def call(self, *command: str) -> str:
+        """Run `python -m prefect COMMAND` to its end; what it wrote."""
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", *command],
+            env=self.environ,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start_server(self) -> "subprocess.Popen[bytes]":
+        """Start Prefect's server, and wait until it answers."""
+        server = self.start("server", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
+        wait_for(self._answers, lambda: server.poll() is None)
+        return server
+
+    def deploy(self) -> None:
+        """Make the work pools and all deployments of the YAML."""
+        for pool, template in POOLS.items():
+            path = ROOT / "deployments" / "work-pools" / template
+            self.call("work-pool", "create", pool, "--type", "process", "--base-job-template", str(path))
+        self.call("deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
+
+    def start_worker(self, name: str, environ: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        """Start a worker of the pool `gpu`."""
+        return self.start(name, "worker", "start", "--pool", "gpu", "--name", name, environ=environ)
+
+    def run(self, deployment: str, parameters: Mapping[str, Any], **job_variables: str) -> str:
+        """Start a run of a deployment, such as "retrain/retrain-manual"; its id."""
+        found = self.ask("GET", f"/deployments/name/{deployment}")
+        body = {"parameters": parameters, "job_variables": job_variables, "state": {"type": "SCHEDULED"}}
+        return str(self.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
+
+    def state(self, run: str) -> dict[str, Any]:
+        """The state of a run."""
+        found: dict[str, Any] = self.ask("GET", f"/flow_runs/{run}")["state"]
+        return found
+
+    def wait(self, run: str, workers: Sequence["subprocess.Popen[bytes]"]) -> dict[str, Any]:
+        """The last state of a run."""
+        return wait_for(
+            lambda: state if (state := self.state(run))["type"] in ENDED else None,
+            lambda: all(worker.poll() is None for worker in workers),
+        )
+
+    def logs(self, run: str) -> list[str]:
+        """What the dashboard shows of a run's log."""
+        body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+        return [str(record["message"]) for record in self.ask("POST", "/logs/filter", body)]
+
+    def summary(self, run: str) -> dict[str, Any]:
+        """What became of it, as programs read it."""
+        found: dict[str, Any] = json.loads((self.store / "runs" / run / "summary.json").read_text())
+        return found
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The server's answer."""
+        answer = self._client.request(method, path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def close(self) -> None:
+        """End all processes that were started here."""
+        self._processes.close()
+        self._client.close()
+
+    def _answers(self) -> bool:
+        try:
+            return self._client.get("/health").is_success
+        except httpx.TransportError:
+            return False
 
 
 @contextmanager
-def prefect_server(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a server's clients, which keeps its database in `folder`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
-        "PREFECT_HOME": str(folder),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    log = folder / "server.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=environ, cwd=ROOT)
-        try:
-            _wait_for_health(environ["PREFECT_API_URL"], process, log)
-            yield environ
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+def running(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[Service]:
+    """A server with all deployments, for the time of the block."""
+    service = Service(folder, variables)
+    try:
+        service.start_server()
+        service.deploy()
+        yield service
+    finally:
+        service.close()
 
 
-def _wait_for_health(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
+def _authorisation(environ: Mapping[str, str]) -> tuple[str, str] | None:
+    user, _, password = environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    return (user, password) if user else None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Gently first, so that a worker ends its runs."""
+    if process.poll() is None:
+        process.terminate()
         try:
-            if httpx.get(f"{url}/health").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise AssertionError(log.read_text())
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=30)

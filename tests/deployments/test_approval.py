@@ -16,8 +16,8 @@ from tasks.ledger import LedgerEntry, open_ledger
 from tasks.machine import Machine
 from tasks.report.summary import Summary
 from tests.flows.conftest import SMALL
+from tests.prefect_server import ROOT, prefect_server
 from tests.processes import find_descendant, wait_for
-from tests.service import ROOT, prefect_server
 
 NAME = "practice-cnn"
 RUN_SECONDS = 600

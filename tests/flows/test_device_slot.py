@@ -21,8 +21,8 @@ from flows.retraining import retrain
 from tasks import machine
 from tasks.machine import Machine
 from tests.flows.conftest import SMALL
+from tests.prefect_server import prefect_server
 from tests.processes import PATIENCE_SECONDS, find_descendant, wait_for
-from tests.service import prefect_server
 
 ROOT = Path(__file__).parents[2]
 COMPUTING = ("train", "evaluate", "robustness", "score")
