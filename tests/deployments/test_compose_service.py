@@ -9,6 +9,7 @@ import pytest
 from deployments import pools
 from tests import compose_processes
 from tests.compose_processes import Processes
+from tests.processes import wait_for
 
 pytestmark = pytest.mark.service
 
@@ -52,7 +53,7 @@ def test_a_worker_finds_its_pool_and_ends_when_asked_to(processes: Processes) ->
     httpx.post(f"{processes.prefect_url}/work_pools/", json=body, auth=processes.auth).raise_for_status()
     worker = processes.worker("worker-cpu", "one")
     worker.wait()
-    compose_processes.wait_for(lambda: "Worker 'one' started!" in worker.log, lambda: worker.process.poll() is None)
+    wait_for(lambda: "Worker 'one' started!" in worker.log, lambda: worker.process.poll() is None)
     worker.stop()
     assert worker.process.returncode == 0, worker.log
 
