@@ -1,4 +1,4 @@
-"""Finds mistakes in `prefect.yaml` and the work pools without a server: `python -m deployments.check`.
+"""Finds mistakes in `prefect.yaml`, work pools and automations without a server: `python -m deployments.check`.
 
 Prefect itself ignores keys and parameters that it does not know, so a mistyped one deploys happily and does nothing.
 """
@@ -18,7 +18,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.schema_tools.validation import validate
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deployments import pools
+from deployments import automation_files, pools
 from deployments.pools import Kind, Pool
 
 FOLDER = Path(__file__).parent
@@ -91,11 +91,18 @@ def find_mistakes(folder: Path = FOLDER) -> list[str]:
         mistakes.extend(f"{path.name}: {deployment.name}: {line}" for line in found)
     for kind in pools.KINDS:
         mistakes.extend(_in_kind(kind, folder / "work-pools", content.deployments))
+    names = {f"{_flow(deployment).name}/{deployment.name}" for deployment in content.deployments}
+    mistakes.extend(f"automations/{line}" for line in automation_files.mistakes(folder / "automations", names))
     return mistakes
 
 
-def _in_parameters(deployment: Deployment) -> Iterator[str]:
+def _flow(deployment: Deployment) -> Flow[..., Any]:
     flow: Flow[..., Any] = load_flow_from_entrypoint(deployment.entrypoint)
+    return flow
+
+
+def _in_parameters(deployment: Deployment) -> Iterator[str]:
+    flow = _flow(deployment)
     # A schedule's parameters replace the deployment's whole sections: Prefect merges them shallowly.
     by_schedule = [{**deployment.parameters, **schedule.parameters} for schedule in deployment.schedules]
     for parameters in [deployment.parameters, *by_schedule]:

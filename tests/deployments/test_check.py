@@ -61,6 +61,53 @@ def test_a_mistyped_file_is_named_with_the_place(folder: Path, old: str, new: st
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (
+            "crashed-runs.yaml",
+            "for_each:",
+            "foreach:",
+            "automations/crashed-runs.yaml: trigger.foreach: Prefect has no such key",
+        ),
+        (
+            "failed-runs.yaml",
+            "{{ (flow_run",
+            "{{ (flow_run(",
+            "automations/failed-runs.yaml: actions.0: 'payload' is not a valid template: unexpected '.'",
+        ),
+        (
+            "new-drop.yaml",
+            "retrain/retrain-nightly",
+            "retrain/nightly",
+            "automations/new-drop.yaml: deployment_id: 'retrain/nightly' is no deployment; there are "
+            "promote/promote-manual, retrain/retrain-manual, retrain/retrain-nightly, retrain/retrain-weekly, "
+            "rollback/rollback-manual, score/score-daily",
+        ),
+        (
+            "new-drop.yaml",
+            '"retraining: new drop"',
+            '"retraining: failed runs"',
+            "automations/new-drop.yaml: name: 'retraining: failed runs' is that of failed-runs.yaml",
+        ),
+        (
+            "new-drop.yaml",
+            "retraining: new drop",
+            "new drop",
+            "automations/new-drop.yaml: name: expected one that begins with 'retraining: '",
+        ),
+    ],
+)
+def test_an_automation_with_a_mistake_is_named_with_the_place(
+    folder: Path, name: str, old: str, new: str, message: str
+) -> None:
+    path = folder / "automations" / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    assert [message] == [line for line in find_mistakes(folder) if line.startswith(f"automations/{name}")]
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("{{ store }}", "{{ sture }}", "the job uses 'sture'"),

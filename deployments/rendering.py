@@ -1,0 +1,81 @@
+"""`prefect.yaml` for one machine: what it reads from the environment is filled in, and left out where it is not set.
+
+Prefect fills in such places as well, but deploys one whose variable is not set as it is written.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from deployments.errors import DeployError
+from deployments.pools import Kind
+
+ROOT = Path(__file__).parents[1]
+GPU_SLOT = "gpu"
+"""The global concurrency limit that a step holds while it computes on the device."""
+
+CHECKOUT_IN_IMAGE = "/app"
+"""Where the worker's image has the project."""
+
+READ = (
+    "RETRAINING_HOME",
+    "RETRAINING_STORE",
+    "RETRAINING_CACHE",
+    "RETRAINING_LEDGER",
+    "RETRAINING_DROPS",
+    "RETRAINING_BACKEND",
+    "MLFLOW_TRACKING_URI",
+)
+"""The variables that count."""
+
+_PLACE = re.compile(r"{{\s*\$(\w+)\s*}}")
+
+
+def values(environ: Mapping[str, str], kind: Kind, device: str) -> dict[str, str]:
+    """What the file's places are filled with.
+
+    Args:
+        environ: Where the variables are read.
+        kind: Of the work pools. Processes run in this checkout unless `RETRAINING_HOME` names another.
+        device: That trains: gpu, cpu or auto.
+
+    Raises:
+        DeployError: if a value holds a password: all of them are shown in the dashboard.
+    """
+    given = {name: environ[name] for name in READ if environ.get(name)}
+    for name, value in given.items():
+        if urlsplit(value).password is not None:
+            raise DeployError(
+                f"{name} holds a password, and job variables are shown in the dashboard. Take it out of the URL, and "
+                "give it to the workers in their own environment.",
+                exit_code=2,
+            )
+    given.setdefault("RETRAINING_HOME", str(ROOT) if kind == "process" else CHECKOUT_IN_IMAGE)
+    if kind == "process":
+        given.setdefault("RETRAINING_STORE", f"{given['RETRAINING_HOME']}/store")
+    return given | {"RETRAINING_DEVICE": device, "RETRAINING_GPU_SLOT": GPU_SLOT}
+
+
+def render(path: Path, filling: Mapping[str, str]) -> dict[str, Any]:
+    """The file's content. A key whose whole value is a place without a filling is left out."""
+    content: dict[str, Any] = _filled(yaml.safe_load(path.read_text()), filling)
+    return content
+
+
+def _filled(item: Any, filling: Mapping[str, str]) -> Any:
+    if isinstance(item, dict):
+        return {key: _filled(value, filling) for key, value in item.items() if not _is_empty(value, filling)}
+    if isinstance(item, list):
+        return [_filled(value, filling) for value in item if not _is_empty(value, filling)]
+    if isinstance(item, str):
+        return _PLACE.sub(lambda found: filling.get(found[1], found[0]), item)
+    return item
+
+
+def _is_empty(value: Any, filling: Mapping[str, str]) -> bool:
+    found = _PLACE.fullmatch(value) if isinstance(value, str) else None
+    return found is not None and found[1] not in filling
