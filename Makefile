@@ -4,13 +4,19 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-service check fix prune benchmark benchmark-checks benchmark-pipeline
+.PHONY: help run test test-service check fix dashboard deploy prune benchmark benchmark-checks benchmark-pipeline
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.synced ## Run the pipeline once; options: make run ARGS="--help".
 	@$(PYTHON) -m flows.retraining $(ARGS)
+
+dashboard: .venv/.synced ## Server, dashboard and workers on this machine, with all deployed; Ctrl-C ends them.
+	@$(PYTHON) -m deployments.dashboard $(ARGS)
+
+deploy: .venv/.synced ## Bring pools, limits, deployments and automations to the server at PREFECT_API_URL.
+	@$(PYTHON) -m deployments.apply $(ARGS)
 
 test: .venv/.synced ## Run the tests; options for pytest: make test ARGS="-k store".
 	@$(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
