@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 GPU_SLOT = "gpu"
 """The global concurrency limit that a step holds while it computes on the device."""
 
-CHECKOUT_IN_IMAGE = "/app"
+CHECKOUT_IN_IMAGE = "/opt/retraining"
 """Where the worker's image has the project."""
 
 READ = (

@@ -51,9 +51,9 @@ def publish(opened: Store, **files: str) -> Reference:
 
 def leave_result(opened: Store, name: str, *artifacts: Reference) -> Path:
     """As Prefect leaves one: JSON within JSON."""
-    opened.results.mkdir(exist_ok=True)
+    opened.folder("results").mkdir(exist_ok=True)
     data = {"__class__": "tasks.values.x.X", "data": [artifact.model_dump() for artifact in artifacts]}
-    path = opened.results / name
+    path = opened.folder("results") / name
     path.write_text(json.dumps({"metadata": {"storage_key": str(path)}, "result": json.dumps(data)}))
     return path
 
@@ -259,7 +259,7 @@ def test_killed_at_any_removal_it_leaves_a_store_that_is_whole(opened: Store, tm
     leave_run(opened, "run-1")
     leave_run(opened, "run-2")
     age(opened.root, 365)
-    (opened.results / ("2" * 64)).touch()
+    (opened.folder("results") / ("2" * 64)).touch()
     number = 0
     while True:
         number += 1
@@ -294,7 +294,7 @@ def require_whole(opened: Store) -> None:
     digests = [path.name for path in opened.root.glob("artifacts/*/*")]
     for digest in digests:
         opened.find(digest)
-    for result in opened.results.iterdir():
+    for result in opened.folder("results").iterdir():
         for digest in retention.DIGEST.findall(result.read_bytes()):
             assert digest.decode() in {*digests, result.name}
     for folder in opened.root.glob("bundles/*/version-*"):
