@@ -75,7 +75,7 @@ class Steps:
         name = cast(StepName, task.name)
         with self._recorded(name) as record:
             # Results lie in the store, wherever the flow runs; a relative or per-worker folder would lose the cache.
-            with results.kept_in(store.current()) as kept:
+            with self._kept(name) as kept:
                 stored = task.with_options(**kept, refresh_cache=name in self._anew)
                 state: State[Any] = stored(*args, **kwargs, return_state=True)
                 result = state.result(raise_on_failure=False)
@@ -84,6 +84,16 @@ class Steps:
             record(state.name == "Cached")
             self.values[name] = result
             return cast(R, result)
+
+    @contextmanager
+    def _kept(self, name: StepName) -> Iterator[dict[str, Any]]:
+        try:
+            with results.kept_in(store.current()) as kept:
+                yield kept
+        except StepFailedError:
+            raise
+        except PipelineError as error:
+            raise StepFailedError(name, error) from error
 
     def attempt(self, name: StepName, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what belongs to a step before it runs; a failure counts as that step's.

@@ -53,6 +53,10 @@ class BucketPlace:
     def put(self, file: str, data: bytes) -> None:
         self.client.put_object(Bucket=BUCKET, Key=f"{PREFIX}/{file}", Body=data)
 
+    def names(self) -> list[str]:
+        """Of all files, whatever becomes of them meanwhile."""
+        return [key.removeprefix(f"{PREFIX}/") for key in self._keys()]
+
     def _keys(self) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{PREFIX}/")
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
