@@ -63,7 +63,10 @@ def write_report(contents: ReportContents, config: ReportConfig, folder: str) ->
 
 def publish_artifacts(contents: ReportContents, place: str) -> None:
     """Give the dashboard a summary, the figures of each class and a link to the page; within a Prefect run."""
-    create_markdown_artifact(brief.markdown(contents, place), key="report-summary", description=contents.sentence)
+    cause = f" {contents.stopped_at.error}" if contents.outcome == "failed" and contents.stopped_at.error else ""
+    create_markdown_artifact(
+        brief.markdown(contents, place), key="report-summary", description=contents.sentence + cause
+    )
     if contents.evaluation is not None:
         create_table_artifact(
             brief.class_table(contents.evaluation.result),

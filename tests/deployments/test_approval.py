@@ -155,6 +155,9 @@ def test_a_person_refuses(service: Service) -> None:
     run_id = service.start(seed=2, margin=0.49)
     before = service.champion()
     assert service.wait(run_id, "Suspended")["state"]["name"] == "Suspended"
+    # Resumed too early, as by an automation that is set to fewer hours, it asks again.
+    service.answer(run_id)
+    wait_for(lambda: service.run(run_id)["state"]["state_details"]["pause_key"] == "approval-2", seconds=RUN_SECONDS)
     service.answer(run_id, decision="refuse", name="Jane Doe", reason="not on a Friday.")
     assert service.wait(run_id)["state"]["name"] == "Completed"
     summary = service.summary(run_id)
@@ -173,15 +176,15 @@ def test_a_person_refuses(service: Service) -> None:
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        ({}, "Not promoted: nobody approved it within 0.001 hours. "),
+        ({}, "Not promoted: nobody approved it within 0.0001 hours. "),
         (
             {"decision": "promote", "name": "Jane Doe", "reason": "late"},
-            "Not promoted: nobody approved it within 0.001 hours; Jane Doe said promote at ",
+            "Not promoted: nobody approved it within 0.0001 hours; Jane Doe said promote at ",
         ),
     ],
 )
 def test_without_an_answer_in_time_it_is_refused(service: Service, answer: dict[str, str], verdict: str) -> None:
-    run_id = service.start(seed=2, margin=0.48 if answer else 0.47, approval_hours=0.001)
+    run_id = service.start(seed=2, margin=0.48 if answer else 0.47, approval_hours=0.0001)
     assert service.wait(run_id, "Suspended")["state"]["name"] == "Suspended"
     service.answer(run_id, **answer)
     assert service.wait(run_id)["state"]["name"] == "Completed"

@@ -11,7 +11,14 @@ from uuid import UUID
 import numpy as np
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 
 from flows.execution import StepFailedError
 from flows.retraining import retrain
@@ -60,10 +67,29 @@ def test_the_dashboard_has_the_figures_and_the_epochs(first_run: FinishedRun) ->
     run = UUID(first_run.summary.run_id)
     with get_client(sync_client=True) as client:
         kept = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run])))
-        name = client.read_flow_run(run).name
+        shown = client.read_flow_run(run)
+        tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
         messages = [log.message for log in client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])))]
-    assert "practice-cnn" in {artifact.key: str(artifact.data) for artifact in kept}["report-summary"]
-    assert name.endswith("tutorial-64-logits seed 1")
+    first_line, *lines = {artifact.key: str(artifact.data) for artifact in kept}["report-summary"].splitlines()
+    assert first_line == f"**{first_run.summary.verdict}**"
+    assert "- Model: practice-cnn, version 1" in lines
+    assert shown.name.startswith("local 2")
+    assert shown.name.endswith(" tutorial-64-logits seed 1")
+    assert shown.state is not None
+    assert shown.state.message == first_run.summary.verdict
+    assert first_run.summary.dataset is not None
+    assert set(shown.tags) == {f"data:{first_run.summary.dataset.digest[:12]}", "practice-cnn:v1", "promoted"}
+    assert {task.name for task in tasks} == {
+        "ingest, synthetic images",
+        "validate synthetic",
+        "preprocess synthetic",
+        "train tutorial-64-logits seed 1, 1 epochs",
+        "evaluate tutorial-64-logits seed 1",
+        "register tutorial-64-logits",
+        "export for serving",
+        "bundle of version 1",
+        "report, promoted",
+    }
     assert any(message.startswith("epoch 1 of 1: loss") for message in messages)
 
 
@@ -197,6 +223,14 @@ def test_a_missing_gpu_stops_before_anything_else(
         pytest.raises(StepFailedError, match=r"train failed \(\w+\): .*gpu") as caught,
     ):
         retrain(source="synthetic")
+    assert caught.value.summary is not None
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(caught.value.summary.run_id)).state
+    assert state is not None
+    assert state.message is not None
+    assert state.message.splitlines()[0].startswith(
+        "Flow run encountered an exception: StepFailedError: train failed (DeviceError): "
+    )
     assert outcomes(caught.value.summary) == {
         **dict.fromkeys(STEPS, "not_run"),
         "train": "failed",
@@ -251,3 +285,9 @@ def test_a_deployment_may_not_choose_its_data(
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "a-deployment")
     with pytest.raises(ConfigurationError, match="auto"):
         retrain_in(tmp_path / "store", source="auto")
+
+
+def test_who_is_to_be_asked_must_be_able_to_wait(prefect_server: None, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"this run is no deployment's; expected one that a worker runs"):
+        retrain_in(tmp_path / "store", register={"require_approval": True})
+    assert not (tmp_path / "store").exists()

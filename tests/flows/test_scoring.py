@@ -148,7 +148,7 @@ def test_the_dashboard_says_what_was_scored(prefect_server: None, champion: Stor
     with get_client(sync_client=True) as client:
         (run,) = client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[summary.run_id])))
         (artifact,) = [item for item in client.read_artifacts() if str(item.flow_run_id) == summary.run_id]
-    assert (run.name, run.state_name) == (f"local {MODEL} champion", "Completed")
+    assert (run.name, run.state_name) == (f"score local {MODEL} champion", "Completed")
     text = str(artifact.data)
     assert text.startswith(f"23 images, by {MODEL} version 1, ")
     assert "images a second on CPU with" in text
