@@ -72,8 +72,15 @@ class RegisterConfig(BaseModel):
     approval_hours: float = Field(
         24.0, gt=0, le=720, description="How long to wait for that click before it is refused; above 0, up to 720."
     )
-    reason: str | None = Field(None, min_length=1, max_length=500, description="Why a promotion is forced.")
-    actor: str | None = Field(None, min_length=1, max_length=100, description="Who forces it.")
+    reason: str | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        description="Why a promotion is forced, in up to 500 characters; needed with force.",
+    )
+    actor: str | None = Field(
+        None, min_length=1, max_length=100, description="Who forces it, in up to 100 characters; needed with force."
+    )
 
     @model_validator(mode="after")
     def _force_leaves_its_trace(self) -> Self:
