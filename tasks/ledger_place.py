@@ -222,7 +222,8 @@ def _explained(url: str, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
+        cause = str(error.strerror or error).rstrip(".")
         raise RegistryError(
-            f"The ledger {url} cannot be {what}: {error.strerror or error}{where}. Mend the rights or the "
+            f"The ledger {url} cannot be {what}: {cause}{where}. Mend the rights or the "
             "address, which is that of RETRAINING_LEDGER or a folder of the store."
         ) from error

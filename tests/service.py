@@ -20,8 +20,8 @@ POOLS = {"gpu": "gpu.json", "promotion": "promotion.json"}
 
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
-OTHERS = ("PREFECT_", "MLFLOW_", "RETRAINING_", "AWS_")
-"""How variables begin by which a developer's shell would lead elsewhere."""
+INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+"""Of the variables of this process. Any other may lead elsewhere, or switch telemetry off that the project must."""
 
 
 class Service:
@@ -38,7 +38,7 @@ class Service:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self.api = f"http://127.0.0.1:{self.port}/api"
-        self.environ = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)} | {
+        self.environ = inherited(folder) | {
             "PREFECT_HOME": str(folder),
             "PREFECT_API_URL": self.api,
             # Read when the YAML is deployed.
@@ -96,8 +96,9 @@ class Service:
     def deploy(self) -> None:
         """Make the work pools and all deployments of the YAML."""
         for pool, template in POOLS.items():
-            path = ROOT / "deployments" / "work-pools" / template
-            self.call("work-pool", "create", pool, "--type", "process", "--base-job-template", str(path))
+            text = (ROOT / "deployments" / "work-pools" / template).read_text()
+            # The command `prefect work-pool create` has the server ask GitHub which kinds there are.
+            self.ask("POST", "/work_pools/", {"name": pool, "type": "process", "base_job_template": json.loads(text)})
         self.call("deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
 
     def start_worker(self, name: str, environ: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
@@ -160,6 +161,11 @@ def running(folder: Path, variables: Mapping[str, str] | None = None) -> Iterato
         yield service
     finally:
         service.close()
+
+
+def inherited(home: Path) -> dict[str, str]:
+    """The environment that processes start with, as a fresh account has it."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ} | {"HOME": str(home)}
 
 
 def _authorisation(environ: Mapping[str, str]) -> tuple[str, str] | None:

@@ -33,6 +33,25 @@ def test_nonsense_in_the_form_is_refused_before_a_run_exists(deployed: dict[str,
 
 
 @pytest.mark.parametrize(
+    "parameters",
+    [
+        {"source": "https://user:hunter2@host/cifar-10.tar.gz"},
+        {"ingest": {"drops": "s3://key:hunter2@bucket/drops"}},
+        {"ingest": {"urls": ["https://host/cifar-10.tar.gz?X-Amz-Signature=hunter2"]}},
+    ],
+)
+def test_credentials_in_the_form_are_refused_before_a_run_exists_that_keeps_them(
+    deployed: dict[str, str], parameters: dict[str, object]
+) -> None:
+    url = deployed["PREFECT_API_URL"]
+    deployment = httpx.get(f"{url}/deployments/name/retrain/retrain-manual").json()
+    answer = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters})
+    assert answer.status_code == 409, answer.text
+    stored = [path for path in Path(deployed["PREFECT_HOME"]).rglob("*") if path.is_file()]
+    assert [path.name for path in stored if b"hunter2" in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize(
     ("flow", "parameters", "named"),
     [
         ("promote/promote-manual", {"version": 0, "reason": "because", "actor": "Jane"}, "version"),
