@@ -29,10 +29,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deployments import automation_sync, check, deploying, pools, rendering
+from deployments import automation_sync, check, deploying, pools, rendering, webhook
 from deployments.errors import DeployError
 from deployments.pools import Kind, Pool
-from deployments.webhook import notify_block
 
 Outcome = Literal["created", "updated", "unchanged", "removed", "skipped"]
 
@@ -71,12 +70,13 @@ def apply(
     if mistakes:
         raise DeployError(f"Nothing was deployed: {'; '.join(mistakes)}", exit_code=2)
     content = rendering.render(check.FOLDER / "prefect.yaml", rendering.values(environ, kind, device))
+    notify_url = webhook.url(environ)
     try:
         with _client() as client:
             changes = [_pool(client, pool) for pool in pools.load(kind)]
             changes.append(_slots(client, gpu_slots))
             changes += [Change("deployment", *found) for found in deploying.deploy(client, content, environ)]
-            block = notify_block(client, environ)
+            block = webhook.block(client, notify_url)
             changes += [Change("automation", *found) for found in automation_sync.sync(client, block, at_most)]
             return changes
     except httpx.HTTPStatusError as error:
@@ -186,7 +186,8 @@ def main(arguments: Sequence[str]) -> int:
         Console(stderr=True, highlight=False, soft_wrap=True).print(escape(str(error)), style="bold red")
         return error.exit_code
     console = Console(highlight=False)
-    console.print(table(changes))
+    # In a file or a pipe each stands on one line.
+    console.print(table(changes), width=None if console.is_terminal else 200)
     if not os.environ.get("RETRAINING_DROPS"):
         print_warning("RETRAINING_DROPS is not set: runs train on CIFAR-10 alone, without drops.")
     return 0

@@ -41,7 +41,7 @@ def sync(client: SyncPrefectClient, notify_block: UUID | None, at_most: timedelt
             there.setdefault(automation.name, []).append(automation)
     for wanted in automation_files.load(find, at_most=at_most):
         if isinstance(wanted, str):
-            yield Synced(wanted.removeprefix(PREFIX), "skipped", f"{URL} is not set")
+            yield Synced(wanted.removeprefix(PREFIX), "skipped", f"no {URL}")
         else:
             yield _put(client, wanted, there.pop(wanted.name, []))
     for left in [automation for found in there.values() for automation in found]:

@@ -175,6 +175,8 @@ def _misfits(values: dict[str, Any], variables: dict[str, Any]) -> Iterator[str]
 
 
 def _in_template(template: dict[str, Any]) -> Iterator[str]:
+    if "PREFECT_FLOWS_HEARTBEAT_FREQUENCY" not in template["job_configuration"].get("env", {}):
+        yield "env: PREFECT_FLOWS_HEARTBEAT_FREQUENCY is not set; automations/crashed-runs.yaml would end long runs"
     used = set(re.findall(r"{{\s*(\w+)\s*}}", json.dumps(template["job_configuration"])))
     for name in sorted(used - template["variables"]["properties"].keys()):
         yield f"the job uses {name!r}, which is no variable"

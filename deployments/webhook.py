@@ -17,27 +17,34 @@ URL = "RETRAINING_NOTIFY_URL"
 NAME = "retraining-notify"
 
 
-def notify_block(client: SyncPrefectClient, environ: Mapping[str, str]) -> UUID | None:
-    """Put the webhook's URL into Prefect's database, encrypted; without one, what an earlier deployment put there.
-
-    Args:
-        client: Of the server.
-        environ: Where `RETRAINING_NOTIFY_URL` is read.
-
-    Returns:
-        The block's id; None where there never was a URL.
+def url(environ: Mapping[str, str]) -> SecretStr | None:
+    """The webhook's URL, from `RETRAINING_NOTIFY_URL`; None where it is not set.
 
     Raises:
         DeployError: if it is no URL of HTTP. The message does not show it.
     """
-    url = environ.get(URL)
-    if url:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise DeployError(f"{URL} is no URL; expected one that begins with https:// or http://", exit_code=2)
+    given = environ.get(URL)
+    if not given:
+        return None
+    if urlsplit(given).scheme not in ("http", "https") or not urlsplit(given).hostname:
+        raise DeployError(f"{URL} is no URL; expected one that begins with https:// or http://", exit_code=2)
+    return SecretStr(given)
+
+
+def block(client: SyncPrefectClient, given: SecretStr | None) -> UUID | None:
+    """Put the URL into Prefect's database, encrypted; without one, what an earlier deployment put there stays.
+
+    Args:
+        client: Of the server.
+        given: The URL.
+
+    Returns:
+        The block's id; None where there never was a URL.
+    """
+    if given is not None:
         # Slack and most others take JSON only if it is called so.
         headers = SecretDict({"Content-Type": "application/json"})
-        block = Webhook(method="POST", url=SecretStr(url), headers=headers)
-        return cast(UUID, block.save(NAME, overwrite=True))
+        return cast(UUID, Webhook(method="POST", url=given, headers=headers).save(NAME, overwrite=True))
     try:
         return client.read_block_document_by_name(NAME, "webhook").id
     except ObjectNotFound:

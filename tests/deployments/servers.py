@@ -97,14 +97,32 @@ def call(environ: Mapping[str, str], *arguments: str) -> "subprocess.CompletedPr
 
 def get(environ: Mapping[str, str], path: str) -> Any:
     """What the server's API gives."""
-    answer = httpx.get(environ["PREFECT_API_URL"] + path)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    return ask(environ, "GET", path)
 
 
 def post(environ: Mapping[str, str], path: str, body: Any) -> Any:
     """What the server's API answers."""
-    answer = httpx.post(environ["PREFECT_API_URL"] + path, json=body)
+    return ask(environ, "POST", path, body)
+
+
+def patch(environ: Mapping[str, str], path: str, body: Any) -> None:
+    """Change something on the server."""
+    ask(environ, "PATCH", path, body)
+
+
+def put(environ: Mapping[str, str], path: str, body: Any) -> None:
+    """Replace something on the server."""
+    ask(environ, "PUT", path, body)
+
+
+def ask(environ: Mapping[str, str], method: str, path: str, body: Any = None) -> Any:
+    """A request to the server's API, as often as it is too busy to answer: SQLite takes one writer at a time."""
+
+    def answered() -> httpx.Response | None:
+        answer = httpx.request(method, environ["PREFECT_API_URL"] + path, json=body, timeout=60)
+        return None if answer.status_code == 503 else answer
+
+    answer = wait_for(answered)
     assert answer.status_code < 300, answer.text
     return answer.json() if answer.content else None
 
@@ -118,9 +136,3 @@ def runs(environ: Mapping[str, str], deployment: str, *states: str) -> list[dict
     }
     found: list[dict[str, Any]] = post(environ, "/flow_runs/filter", body)
     return found
-
-
-def patch(environ: Mapping[str, str], path: str, body: Any) -> None:
-    """Change something on the server."""
-    answer = httpx.patch(environ["PREFECT_API_URL"] + path, json=body)
-    assert answer.status_code == 204, answer.text

@@ -111,6 +111,7 @@ def test_an_automation_with_a_mistake_is_named_with_the_place(
     ("old", "new", "message"),
     [
         ("{{ store }}", "{{ sture }}", "the job uses 'sture'"),
+        ("HEARTBEAT_FREQUENCY", "HEARTBEAT_FREQUENZ", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY is not set"),
         ('"stream_output": "{{ stream_output }}",', "", "'stream_output' is used nowhere"),
         ('"default": "tensorflow"', '"default": "torch"', "gpu: {kind}: backend: 'torch' is not one of"),
         ('"job_configuration": {', '"job_configuration": {{', "Expecting property name"),

@@ -8,14 +8,14 @@ from tests.deployments import servers
 from tests.flows.conftest import SMALL
 from tests.processes import wait_for
 
-NUM_TICKS = 6
+NUM_TICKS = 20
 
 
 @pytest.fixture
 def piled_up(deployed: dict[str, str]) -> list[str]:
     """Runs of retrain-weekly, on practice images, that are due and that nobody has started; the first tick first."""
     place = f"/deployments/{servers.get(deployed, '/deployments/name/retrain/retrain-weekly')['id']}/schedules"
-    often = {"schedule": {"interval": 2}, "active": True, "slug": "often", "parameters": SMALL}
+    often = {"schedule": {"interval": 1}, "active": True, "slug": "often", "parameters": SMALL}
     (schedule,) = servers.post(deployed, place, [often])
 
     def late() -> list[str]:

@@ -1,0 +1,48 @@
+"""What `prefect.yaml` becomes on one machine."""
+
+from pathlib import Path
+
+import pytest
+
+from deployments import rendering
+from deployments.check import FOLDER
+from deployments.errors import DeployError
+
+
+def test_what_is_not_set_is_left_out() -> None:
+    content = rendering.render(FOLDER / "prefect.yaml", rendering.values({}, "process", "auto"))
+    weekly = content["deployments"][0]
+    assert weekly["parameters"]["ingest"] == {}
+    home = str(Path(rendering.__file__).parents[1])
+    expected = {"working_dir": home, "store": f"{home}/store", "device": "auto", "gpu_slot": "gpu"}
+    assert weekly["work_pool"]["job_variables"] == expected
+    assert weekly["pull"] == [{"prefect.deployments.steps.set_working_directory": {"directory": home}}]
+
+
+def test_what_is_set_is_filled_in() -> None:
+    environ = {
+        "RETRAINING_HOME": "/srv/checkout",
+        "RETRAINING_STORE": "s3://bucket/store",
+        "RETRAINING_CACHE": "/var/cache/store",
+        "RETRAINING_DROPS": "s3://bucket/drops",
+        "MLFLOW_TRACKING_URI": "https://mlflow:5000",
+    }
+    content = rendering.render(FOLDER / "prefect.yaml", rendering.values(environ, "kubernetes", "gpu"))
+    for deployment in content["deployments"]:
+        variables = deployment["work_pool"]["job_variables"]
+        assert variables["store"] == "s3://bucket/store"
+        assert variables["cache"] == "/var/cache/store"
+        assert variables["mlflow_tracking_uri"] == "https://mlflow:5000"
+        assert ("gpu_slot" in variables) == (deployment["work_pool"]["name"] == "gpu")
+    assert content["deployments"][1]["parameters"]["ingest"] == {"drops": "s3://bucket/drops"}
+
+
+def test_containers_have_their_own_store_where_none_is_named() -> None:
+    content = rendering.render(FOLDER / "prefect.yaml", rendering.values({}, "docker", "gpu"))
+    assert "store" not in content["deployments"][0]["work_pool"]["job_variables"]
+
+
+def test_a_password_is_refused_and_not_shown() -> None:
+    with pytest.raises(DeployError, match="MLFLOW_TRACKING_URI holds a password") as error:
+        rendering.values({"MLFLOW_TRACKING_URI": "https://me:hunter2@mlflow"}, "process", "gpu")
+    assert "hunter2" not in str(error.value)

@@ -1,0 +1,24 @@
+"""A run that waits for a person."""
+
+import time
+from typing import Literal
+
+from prefect import State, flow
+from prefect.flow_runs import suspend_flow_run
+from prefect.input import RunInput
+from prefect.states import Completed
+
+
+class Approval(RunInput):
+    """May it go on?"""
+
+    decision: Literal["promote", "refuse"] = "refuse"
+
+
+@flow
+def waiting() -> State[None]:
+    """Ends with what was decided as its message."""
+    # Its first sign of life is with the server before it comes to rest: one that comes after would be the last.
+    time.sleep(3)
+    answer = suspend_flow_run(wait_for_input=Approval, timeout=3600)
+    return Completed(message=answer.decision)
