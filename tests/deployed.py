@@ -1,6 +1,7 @@
 """The service of the compose file, deployed, with its store on object storage: for tests that use it as a team does."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import httpx
 
 from tests import compose_processes, s3
 from tests.compose import ROOT
-from tests.compose_processes import Process, Processes
+from tests.compose_processes import Process
 from tests.processes import wait_for
 
 BUCKET = "retraining"
@@ -34,6 +35,7 @@ class Service:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder = folder
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of each request
         server, endpoint = s3.started()
         stack.callback(server.stop)
         self._bucket = {**s3.ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}
@@ -49,13 +51,12 @@ class Service:
             "MLFLOW_TRACKING_URI": self.processes.mlflow_url,
             "RETRAINING_HOME": str(ROOT),
             "RETRAINING_STORE": STORE,
-            # No machine that runs these tests is sure to have a GPU.
-            "RETRAINING_DEVICE": "auto",
         }
         self._client = httpx.Client(base_url=self.processes.prefect_url, auth=self.processes.auth, timeout=30)
         stack.callback(self._client.close)
         _make_bucket(endpoint)
-        self.call("-m", "deployments.apply")
+        # No machine that runs these tests is sure to have a GPU.
+        self.call("-m", "deployments.apply", "--device", "auto")
 
     def call(self, *arguments: str) -> str:
         """Run Python as a person who is let in; what it printed.

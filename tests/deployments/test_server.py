@@ -3,6 +3,8 @@
 Both fail in silence or at the first request with the wrong versions of FastAPI and SQLAlchemy; see `pyproject.toml`.
 """
 
+from pathlib import Path
+
 import httpx
 import pytest
 

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from tests import browser
+from tests.deployed import Service, running
 from tests.flows.conftest import SMALL
 from tests.processes import find_descendant, wait_for
-from tests.deployed import Service, running
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
 
@@ -67,7 +67,7 @@ def test_a_tick_of_the_schedule_trains_and_promotes(service: Service) -> None:
 def test_another_worker_takes_it_from_the_store_for_the_command_line(service: Service) -> None:
     parameters = [f"--param={name}={json.dumps(value)}" for name, value in SMALL.items()]
     with service.worker("two", "gpu"):
-        service.prefect("deployment", "run", MANUAL, *parameters, "--watch")
+        service.call("-m", "prefect", "--no-prompt", "deployment", "run", MANUAL, *parameters, "--watch")
     run = service.last_run(service.deployment(MANUAL))
     assert run is not None
     summary = service.summary(run)
