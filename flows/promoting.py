@@ -11,7 +11,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.logs import logs_sent_to_dashboard
-from tasks import machine, promotion
+from tasks import machine, promotion, store
 from tasks.ledger import MODEL_NAMES, LedgerEntry, open_ledger
 from tasks.promotion import MAX_ACTOR_LENGTH, MAX_REASON_LENGTH, Manual
 
@@ -67,6 +67,7 @@ def rollback(reason: Reason, actor: Actor, to: Version | None = None, model_name
 @contextmanager
 def _at_the_door() -> Iterator[None]:
     with machine.use(machine.current() or machine.from_environment(os.environ)), logs_sent_to_dashboard():
+        store.current().check_writable()
         yield
 
 
