@@ -121,7 +121,7 @@ def ask(waiting: Waiting, description: str) -> Approval:
     assert until is not None, "it waits"
     form = Answer.with_initial_data(description=description)
     for number in count(1):
-        key = f"approval-{number}"
+        key = f"approval-{_question(waiting)}-{number}"
         # Without Prefect's own time limit, at which its server fails the run: nobody's answer is a refusal.
         answer = suspend_flow_run(wait_for_input=form, key=key)
         answered_at = _answered_at(key)
@@ -141,6 +141,13 @@ def ask(waiting: Waiting, description: str) -> Approval:
 
 def _folder(run_id: str) -> SharedFolder:
     return store.current().shared("runs", run_id)
+
+
+def _question(waiting: Waiting) -> str:
+    """What was asked: an answer counts for this model against this champion, and for no other that the run comes to."""
+    champion = waiting.candidate.opponents.champion
+    model = waiting.candidate.model.result.model_sha256[:12]
+    return f"{model}-against-{champion.entry if champion is not None else 'none'}"
 
 
 def _hours(waiting: Waiting) -> float:

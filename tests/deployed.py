@@ -139,6 +139,11 @@ class Service:
         found: Json = self.post("/artifacts/filter", body)[0]
         return found
 
+    def log(self, run: Json) -> list[str]:
+        """What the dashboard shows of a run's log."""
+        body = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC"}
+        return [str(record["message"]) for record in self.post("/logs/filter", body)]
+
     def active_slots(self, limit: str) -> int:
         """How many slots of a global limit are held."""
         return int(self.get(f"/v2/concurrency_limits/{limit}")["active_slots"])

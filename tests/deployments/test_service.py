@@ -72,8 +72,8 @@ def test_another_worker_takes_it_from_the_store_for_the_command_line(service: Se
     assert run is not None
     summary = service.summary(run)
     assert summary["outcome"] == "unchanged"
-    by_name = {step["name"]: step["outcome"] for step in summary["steps"]}
-    assert {by_name[name] for name in ("ingest", "validate", "preprocess", "train", "evaluate")} == {"cached"}
+    for name in ("ingest", "validate", "preprocess", "train", "evaluate"):
+        assert summary["steps"][name]["outcome"] == "cached"
 
 
 def test_a_person_fills_in_the_form(service: Service, pictures: Path) -> None:
@@ -131,4 +131,4 @@ def test_a_worker_killed_in_training_is_noticed_and_the_next_run_goes_on(service
     with service.worker("four", "gpu"):
         again = service.finished(service.start(MANUAL, parameters))
     assert again["state"]["type"] == "COMPLETED", again["state"]["message"]
-    assert service.summary(again)["training"]["resumed_from_epoch"] >= 1
+    assert any(re.search(r"training goes on after epoch \d+ of 60", line) for line in service.log(again))
