@@ -21,8 +21,8 @@ deploy: .venv/.synced ## Bring pools, limits, deployments and automations to the
 test: .venv/.synced ## Run the tests; options for pytest: make test ARGS="-k store".
 	@$(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
-test-service: .venv/.synced | $(UV) ## Run the tests against an MLflow server on PostgreSQL, which has to be installed.
-	@UV=$(UV) $(PYTHON) -m pytest -m service $(ARGS)
+test-service: .venv/.synced | $(UV) ## Run the tests on the whole service; PostgreSQL and Chromium have to be installed.
+	@UV=$(UV) $(PYTHON) -m pytest -m service --numprocesses 2 --dist loadfile $(ARGS)
 
 prune: .venv/.synced ## Say what of the store nothing needs any more; ARGS="--apply" removes it.
 	@$(PYTHON) -m flows.pruning $(ARGS)
