@@ -28,6 +28,14 @@ class Dashboard:
         page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda asked: self._note(asked.url))
 
+    def sign_in(self, user_and_password: str) -> None:
+        """Come in to a server that asks for it."""
+        self._page.goto(self._url + "/login")
+        field = self._page.locator("input[type=password]")
+        field.fill(user_and_password)
+        field.press("Enter")
+        self._page.wait_for_url(lambda url: "/login" not in url)
+
     def open(self, path: str, shows: str) -> None:
         """Go to a page, such as `/runs`, and wait until it shows a text."""
         self._page.goto(self._url + path)

@@ -79,6 +79,7 @@ def test_another_worker_takes_it_from_the_store_for_the_command_line(service: Se
 def test_a_person_fills_in_the_form(service: Service, pictures: Path) -> None:
     deployment = service.deployment(MANUAL)
     with service.worker("two", "gpu"), browser.opened(service.url, pictures) as dashboard:
+        dashboard.sign_in(service.environment["PREFECT_API_AUTH_STRING"])
         dashboard.open(f"/deployments/deployment/{deployment['id']}/run", "source")
         dashboard.fill("source", "synthetic")
         dashboard.fill("Synthetic Images", "480", section="ingest")
@@ -125,7 +126,7 @@ def test_a_worker_killed_in_training_is_noticed_and_the_next_run_goes_on(service
             process.kill()
     crashed = service.finished(run)
     assert (crashed["state"]["type"], crashed["state"]["name"]) == ("CRASHED", "Crashed")
-    assert "heartbeat" in crashed["state"]["message"]
+    assert "No sign of life" in crashed["state"]["message"]
     wait_for(lambda: service.active_slots("gpu") == 0)
 
     with service.worker("four", "gpu"):
