@@ -138,7 +138,7 @@ def test_what_cannot_be_scored_fails_with_the_cause(
         for path in images.rglob("*.png"):
             path.unlink()
     match = {"no champion": "has no champion yet", "damaged": "is damaged", "no images": "holds no image"}[fault]
-    with pytest.raises(StepFailedError, match=f"score failed \(\w+\): .*{match}"):
+    with pytest.raises(StepFailedError, match=rf"score failed \(\w+\): .*{match}"):
         scored(images)
     assert [*opened_store.root.glob(f"predictions/{MODEL}/*/part-*")] == []
 
