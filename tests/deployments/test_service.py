@@ -97,7 +97,7 @@ def test_a_person_fills_in_the_form(service: Service, pictures: Path) -> None:
         run = service.finished(run)
         assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
         summary = service.summary(run)
-        assert (summary["run"]["seed"], summary["model_version"]) == (2, 2)
+        assert (summary["training"]["seed"], summary["model_version"]) == (2, 2)
 
         dashboard.open("/dashboard", "Flow Runs")
         dashboard.screenshot("dashboard")
