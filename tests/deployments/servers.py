@@ -32,7 +32,7 @@ def server(folder: Path, **settings: str) -> Iterator[dict[str, str]]:
         "DO_NOT_TRACK": "1",
         # What a person does not mind to wait for.
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "2",
         "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "1",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "RETRAINING_STORE": str(folder / "store"),
@@ -119,7 +119,10 @@ def ask(environ: Mapping[str, str], method: str, path: str, body: Any = None) ->
     """A request to the server's API, as often as it is too busy to answer: SQLite takes one writer at a time."""
 
     def answered() -> httpx.Response | None:
-        answer = httpx.request(method, environ["PREFECT_API_URL"] + path, json=body, timeout=60)
+        try:
+            answer = httpx.request(method, environ["PREFECT_API_URL"] + path, json=body, timeout=30)
+        except httpx.TimeoutException:
+            return None
         return None if answer.status_code == 503 else answer
 
     answer = wait_for(answered)
