@@ -22,12 +22,11 @@ from tasks.promotion import MAX_ACTOR_LENGTH, MAX_REASON_LENGTH
 from tasks.register.candidate import Candidate
 from tasks.register.config import RegisterConfig
 from tasks.report.contents import ReportContents
+from tasks.report.summary import WAITING
 from tasks.shared_folder import SharedFolder
 from tasks.values.decision import Approval
 
 logger = logging.getLogger(__name__)
-
-WAITING = "waiting.json"
 
 CLOCKS_DIFFER_SECONDS = 300.0
 """By how much the clocks of worker and server may: a run that is resumed so shortly before its time is up is late."""

@@ -55,8 +55,8 @@ class Inventory(Protocol):
     def items(self) -> list[Item]:
         """All that lies there but the ledger, decisions, locks and databases."""
 
-    def texts(self, item: Item) -> Iterator[tuple[str, bytes]]:
-        """Names and contents of its files that may name artifacts."""
+    def texts(self, item: Item, only: str | None = None) -> Iterator[tuple[str, bytes]]:
+        """Names and contents of its files that may name artifacts; of that one alone, where a name is given."""
 
     def models(self) -> list[str]:
         """The registered models that decisions were made about, sorted."""
@@ -106,11 +106,11 @@ class FolderInventory:
         ]
         return [item for item in found if item is not None]
 
-    def texts(self, item: Item) -> Iterator[tuple[str, bytes]]:
+    def texts(self, item: Item, only: str | None = None) -> Iterator[tuple[str, bytes]]:
         """See `Inventory`. Of an artifact the small JSON files, of all else also reports."""
         for path in self._paths(item):
             for file in [path] if path.is_file() else sorted(path.rglob("*")):
-                if item.kind == "results" or file.suffix in (".json", ".html"):
+                if only in (None, file.name) and (item.kind == "results" or file.suffix in (".json", ".html")):
                     with suppress(FileNotFoundError):  # removed meanwhile
                         if item.kind != "artifacts" or _is_small_text(file):
                             yield file.name, file.read_bytes()
@@ -146,7 +146,10 @@ class FolderInventory:
             path.unlink(missing_ok=True)
             return True
         aside = self._store.folder("staging") / f"{PRUNED}{uuid.uuid4().hex}"
-        os.rename(path, aside)
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:  # another process was first
+            return True
         used_at = _used_at(aside)
         if used_at is not None and used_at > unused_since:
             # Somebody fetched it in between. Where the same content was published anew that one stays.

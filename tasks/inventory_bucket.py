@@ -59,11 +59,11 @@ class BucketInventory:
             for (kind, name), objects in self._listed.items()
         ]
 
-    def texts(self, item: Item) -> Iterator[tuple[str, bytes]]:
+    def texts(self, item: Item, only: str | None = None) -> Iterator[tuple[str, bytes]]:
         """In one request an object."""
         for name, listed in self._listed[item.kind, item.name].items():
             file = name.rpartition("/")[2]
-            wanted = item.kind == "results" or file.endswith((".json", ".html"))
+            wanted = only in (None, file) and (item.kind == "results" or file.endswith((".json", ".html")))
             if item.kind == "artifacts":
                 wanted = wanted and file != MANIFEST and listed.size <= MAX_TEXT_BYTES
             with suppress(FileNotFoundError), self._explained("read"):  # removed meanwhile
@@ -76,17 +76,23 @@ class BucketInventory:
             return sorted({name.partition("/")[0] for name in self._objects.below("decisions")})
 
     def remove(self, item: Item, unused_since: float) -> bool:
-        """First what says that it is whole, then the rest. A single object is not looked at again."""
-        names = dict(self._listed[item.kind, item.name])
+        """First what says that it is whole; then the rest, if nobody has written to it in between. A single object is
+        not looked at again.
+        """
+        names = set(self._listed[item.kind, item.name])
         folders = {folder for name in names if (folder := _folder_of(name)) is not None}
         with self._explained("remove from"):
-            now = {
-                f"{folder}/{name}": listed for folder in folders for name, listed in self._objects.below(folder).items()
-            }
-            if now and _used_at(now) > unused_since:
-                return False
-            for name in sorted({*names, *now}, key=lambda name: name.rpartition("/")[2] not in FIRST):
-                self._objects.delete(name)
+            for are_first in (True, False):
+                now = {
+                    f"{folder}/{name}": listed
+                    for folder in folders
+                    for name, listed in self._objects.below(folder).items()
+                }
+                if now and _used_at(now) > unused_since:
+                    return False
+                for name in sorted({*names, *now}):
+                    if (name.rpartition("/")[2] in FIRST) == are_first:
+                        self._objects.delete(name)
         return True
 
     def turn(self, waiting: Callable[[str], None]) -> AbstractContextManager[None]:

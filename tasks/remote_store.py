@@ -21,14 +21,31 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from tasks.errors import ConfigurationError, PipelineError, StoreError, TransientError
+from tasks.inventory import FolderInventory, Kind
 from tasks.objects import Object, Objects
 from tasks.shared_folder import SharedFolder
-from tasks.store import CHECKPOINTS, LEFT_MAX_AGE_SECONDS, MANIFEST, File, Reference, Store, signature_of, verify
+from tasks.store import (
+    CHECKPOINTS,
+    LEFT_MAX_AGE_SECONDS,
+    MANIFEST,
+    USE_NOTED_SECONDS,
+    File,
+    Reference,
+    Store,
+    signature_of,
+    verify,
+)
 
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 20.0
 """How long the bucket may take at the flow's door to write an object of a few bytes."""
+
+COPY_MAX_AGE_SECONDS = 14 * 24 * 3600
+"""What was not used for longer goes from the cache. A step may take seven days, and notes what it works with."""
+
+COPIES: tuple[Kind, ...] = ("artifacts", "bundles", "runs", "predictions")
+"""What of the cache is brought from the bucket, or was sent there."""
 
 FOLLOW_SECONDS = 1.0
 """Between two looks at a folder that is followed."""
@@ -46,13 +63,16 @@ class RemoteStore(Store):
 
     Raises:
         ConfigurationError: if the URL names no bucket, or its driver is not installed.
+
+    Attributes:
+        objects: The bucket's, for who lists and removes (`tasks.inventory_bucket`); all others go through this class.
     """
 
     is_remote = True
 
     def __init__(self, url: str, cache: Path) -> None:
-        self._objects = Objects(url)
-        self.url = self._objects.url
+        self.objects = Objects(url)
+        self.url = self.objects.url
         # Of one bucket alone: what another has, or a local store, is neither taken for this one's nor overwritten.
         super().__init__(cache / self.url.replace("://", "/"))
         self._damaged_there: set[str] = set()
@@ -61,12 +81,22 @@ class RemoteStore(Store):
         """See `Store`."""
         return "/".join((self.url, *names))
 
+    def exists(self) -> bool:
+        """See `Store`; of the bucket.
+
+        Raises:
+            StoreError: if there is no such bucket.
+            TransientError: if it cannot be reached.
+        """
+        with self.explained_there("read"):
+            return bool(self.objects.folders_and_objects())
+
     def shared(self, *names: str) -> SharedFolder:
         """See `Store`."""
-        return _SharedPrefix(self, self._objects, names)
+        return _SharedPrefix(self, names)
 
     def check_writable(self) -> None:
-        """See `Store`; of the bucket as well, which has seconds to answer.
+        """See `Store`; of the bucket as well, which has seconds to answer. Old copies are cleared from the cache.
 
         Raises:
             StoreError: if there is no such bucket, or it or the cache cannot be written.
@@ -75,14 +105,22 @@ class RemoteStore(Store):
         """
         super().check_writable()
         with self.explained_there("write to"):
-            self._objects.probe(f"staging/probe-{uuid.uuid4().hex}", PROBE_SECONDS)
+            self.objects.probe(f"staging/probe-{uuid.uuid4().hex}", PROBE_SECONDS)
             for folder in ("staging", CHECKPOINTS):
-                for name, found in self._objects.below(folder).items():
+                for name, found in self.objects.below(folder).items():
                     if time.time() - found.modified > LEFT_MAX_AGE_SECONDS:
-                        self._objects.delete(f"{folder}/{name}")
+                        self.objects.delete(f"{folder}/{name}")
+        self._clear_copies()
+
+    def _clear_copies(self) -> None:
+        inventory, unused_since = FolderInventory(self), time.time() - COPY_MAX_AGE_SECONDS
+        for item in inventory.items():
+            if item.kind in COPIES and item.used_at < unused_since:
+                inventory.remove(item, unused_since)
 
     def publish(self, folder: Path) -> Reference:
-        """See `Store`. What is there already, by names and sizes and the manifest's digest, is not sent again.
+        """See `Store`. What is there already, by names and sizes and the manifest's digest, is not sent again,
+        but for an old manifest: by its time there it is known when the artifact was last used.
 
         A file whose bytes were altered there at equal size is found by whoever fetches it next: there the step that
         made it runs again, and what it publishes is sent whole.
@@ -92,15 +130,8 @@ class RemoteStore(Store):
             TransientError: if the network is lost.
         """
         reference = super().publish(folder)
-        installed = self._path(reference.digest)
-        files = {path.relative_to(installed).as_posix(): path for path in installed.rglob("*") if path.is_file()}
-        name = _artifact(reference.digest)
-        with self.explained_there("write to"):
-            if reference.digest in self._damaged_there or not self._is_there(reference, files):
-                manifest = {f"{name}/{MANIFEST}": files.pop(MANIFEST)}
-                self._objects.upload({f"{name}/{file}": path for file, path in files.items()})
-                self._objects.upload(manifest)
-                self._damaged_there.discard(reference.digest)
+        if not self._is_use_noted_there(reference):
+            self._send(reference)
         return reference
 
     def fetch(self, reference: Reference) -> Path:
@@ -118,7 +149,69 @@ class RemoteStore(Store):
         with self.staging() as folder:
             self._download(reference, folder)
             self._install(folder, reference)
+        self._tell_of_use(reference)
         return super().fetch(reference)
+
+    def _note_use(self, reference: Reference) -> None:
+        if self._tell_of_use(reference):
+            super()._note_use(reference)
+
+    def _tell_of_use(self, reference: Reference) -> bool:
+        """Let the bucket know that what is here is in use; whether it does.
+
+        Raises:
+            StoreError: if the bucket has it no more, and what is here is damaged.
+        """
+        try:
+            if not self._is_use_noted_there(reference):
+                # It was pruned, since nobody used it. Now somebody does, and what they make of it may name it for good.
+                folder = self._path(reference.digest)
+                verify(folder, json.loads((folder / MANIFEST).read_bytes())["files"], reference)
+                self._send(reference)
+        except (TransientError, ConfigurationError) as error:
+            logger.warning("%s Until then it is not known there that %s is in use.", error, reference.digest[:12])
+            return False
+        return True
+
+    def _is_use_noted_there(self, reference: Reference) -> bool:
+        """Whether the artifact is whole in the bucket, with a young manifest; an old one is written again."""
+        if reference.digest in self._damaged_there:
+            return False
+        used_at = self._used_there_at(reference)
+        if used_at is not None and time.time() - used_at > USE_NOTED_SECONDS:
+            manifest = self._path(reference.digest) / MANIFEST
+            with self.explained_there("write to"):
+                self.objects.upload({f"{_artifact(reference.digest)}/{MANIFEST}": manifest})
+            # It may have been pruned in between.
+            used_at = self._used_there_at(reference)
+        return used_at is not None
+
+    def _used_there_at(self, reference: Reference) -> float | None:
+        """When the manifest was written last; None where the artifact is not there as it is here, by names and sizes
+        and the manifest's digest."""
+        text = self._manifest(reference)
+        if text is None or hashlib.sha256(text).hexdigest() != reference.digest:
+            return None
+        with self.explained_there("read"):
+            there = self.objects.below(_artifact(reference.digest))
+        here = self._files(reference)
+        if {file: found.size for file, found in there.items()} != {
+            file: path.stat().st_size for file, path in here.items()
+        }:
+            return None
+        return there[MANIFEST].modified
+
+    def _send(self, reference: Reference) -> None:
+        name, files = _artifact(reference.digest), self._files(reference)
+        manifest = {f"{name}/{MANIFEST}": files.pop(MANIFEST)}
+        with self.explained_there("write to"):
+            self.objects.upload({f"{name}/{file}": path for file, path in files.items()})
+            self.objects.upload(manifest)
+        self._damaged_there.discard(reference.digest)
+
+    def _files(self, reference: Reference) -> dict[str, Path]:
+        folder = self._path(reference.digest)
+        return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
     def _download(self, reference: Reference, folder: Path) -> None:
         name = _artifact(reference.digest)
@@ -131,7 +224,7 @@ class RemoteStore(Store):
             files: list[File] = json.loads(text)["files"]
             with self.explained_there("read"):
                 try:
-                    self._objects.download({f"{name}/{file['name']}": folder / file["name"] for file in files})
+                    self.objects.download({f"{name}/{file['name']}": folder / file["name"] for file in files})
                 except FileNotFoundError as error:
                     raise StoreError(
                         f"The artifact {reference.digest[:12]} in {self.url} is damaged: a file is missing."
@@ -146,14 +239,7 @@ class RemoteStore(Store):
     def _manifest(self, reference: Reference) -> bytes | None:
         name = f"{_artifact(reference.digest)}/{MANIFEST}"
         with self.explained_there("read"):
-            return self._objects.read_those_there([name]).get(name)
-
-    def _is_there(self, reference: Reference, files: Mapping[str, Path]) -> bool:
-        text = self._manifest(reference)
-        if text is None or hashlib.sha256(text).hexdigest() != reference.digest:
-            return False
-        there = {file: found.size for file, found in self._objects.below(_artifact(reference.digest)).items()}
-        return there == {file: path.stat().st_size for file, path in files.items()}
+            return self.objects.read_those_there([name]).get(name)
 
     @contextmanager
     def explained_there(self, what: str) -> Iterator[None]:
@@ -188,13 +274,12 @@ class _SharedPrefix(SharedFolder):
 
     Args:
         store: The store.
-        objects: Of its bucket.
         names: Of the folder, within the store.
     """
 
-    def __init__(self, store: RemoteStore, objects: Objects, names: Sequence[str]) -> None:
+    def __init__(self, store: RemoteStore, names: Sequence[str]) -> None:
         super().__init__(store.folder(*names))
-        self._store, self._objects, self._folder = store, objects, "/".join(names)
+        self._store, self._objects, self._folder = store, store.objects, "/".join(names)
         self._equal: dict[str, tuple[int, int, int]] = {}
         """What is known to be the same here and there: size, time and inode of the file here."""
 

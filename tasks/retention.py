@@ -12,15 +12,18 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from tasks import roots, store
 from tasks.errors import ConfigurationError
 from tasks.inventory import FolderInventory, Inventory, Item, Kind
-from tasks.report.summary import SUMMARY
+from tasks.inventory_bucket import BucketInventory
+from tasks.remote_store import RemoteStore
+from tasks.report.summary import SUMMARY, WAITING
 from tasks.roots import Roots, Version
 from tasks.store import LEFT_MAX_AGE_SECONDS
 
@@ -36,6 +39,7 @@ NEVER: dict[Kind, str] = {
 BY_LEDGER = "the ledger names it"
 BY_ALIAS = "an alias in MLflow points to it"
 BY_RUN = "a run that is kept names it"
+BY_WAITING = "a person is asked about it"
 BY_SCORES = "a scoring names it"
 BY_DATASET = "the official images"
 BY_RESULT = "a result that is kept names it"
@@ -54,8 +58,7 @@ class RetentionConfig(BaseModel):
         90.0,
         ge=14,
         le=3650,
-        description="Days since its last use after which anything else goes; 14 to 3650. A step may take seven, and "
-        "what waits for a person's word must be decided before.",
+        description="Days since its last use after which anything else goes; 14 to 3650. A step may take seven.",
     )
 
 
@@ -134,15 +137,17 @@ def prune(config: RetentionConfig, *, apply: bool, waiting: Callable[[str], None
         ConfigurationError: if there is no store.
         RegistryError: if ledger and registry cannot say for sure what they need; nothing is removed then.
         RegistryUnreachableError: likewise, if the registry does not answer.
-        TransientError: likewise, if the network to the ledger is lost.
-        StoreError: if the store cannot be written.
+        TransientError: likewise, if the network to the ledger is lost; if that to the bucket is.
+        StoreError: if the store cannot be written, or its bucket is not there.
     """
     opened = store.current()
-    if not opened.root.is_dir():
+    if not opened.exists():
         raise ConfigurationError(
-            f"There is no store in {opened.root}. Another one is named with --store or RETRAINING_STORE."
+            f"There is no store in {opened.place()}. Another one is named with --store or RETRAINING_STORE."
         )
-    inventory = FolderInventory(opened)
+    inventory: Inventory = (
+        BucketInventory(opened.objects) if isinstance(opened, RemoteStore) else FolderInventory(opened)
+    )
     if not apply:
         found = plan(inventory, config)
         return _told(inventory, config, found, {item for item, _ in found.doomed}, applied=False)
@@ -178,6 +183,9 @@ def plan(inventory: Inventory, config: RetentionConfig) -> Plan:
             found.keep(run, f"one of the last {config.keep_runs} runs")
         elif run.used_at > unused_since:
             found.keep(run, lately)
+        elif _waits_until(inventory, run) > unused_since:
+            # It needs what it came to when it is resumed, also by who says that its time is up.
+            found.keep(run, BY_WAITING)
         if run in found.kept:
             texts = list(inventory.texts(run))
             found.mark((text for _, text in texts), BY_RUN)
@@ -274,6 +282,34 @@ class _Summary(BaseModel):
 
     model_name: str | None = None
     model_version: int | None = None
+
+
+class _Registration(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    waits_until: AwareDatetime
+
+
+class _Contents(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    registration: _Registration
+
+
+class _Waiting(BaseModel):
+    """What is read of what a run that waits for a person has kept."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    contents: _Contents
+
+
+def _waits_until(inventory: Inventory, run: Item) -> float:
+    """Until when a run waits for a person, or waited, in seconds since the epoch; 0 where it never did."""
+    for _, text in inventory.texts(run, WAITING):
+        with suppress(ValidationError):  # one of other code: such a run begins again
+            return _Waiting.model_validate_json(text).contents.registration.waits_until.timestamp()
+    return 0.0
 
 
 def _versions(texts: Iterable[tuple[str, bytes]]) -> list[Version]:

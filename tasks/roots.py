@@ -65,7 +65,7 @@ def read(judged: Collection[str]) -> Roots:
         if not versions:
             settings = machine.current()
             raise RegistryError(
-                f"The store {store.current().root} has decided about versions of {name}, and the registry has none "
+                f"The store {store.current().place()} has decided about versions of {name}, and the registry has none "
                 f"({(settings and settings.tracking_uri) or 'SQLite in the store'}). Nothing was removed. Name the "
                 "right one with MLFLOW_TRACKING_URI, or bring it back from a backup."
             )

@@ -100,6 +100,10 @@ class Store:
         """The address of what has that name in the store: a path, or a URL."""
         return str(self.root.joinpath(*names))
 
+    def exists(self) -> bool:
+        """Whether anything was ever written to it."""
+        return self.root.is_dir()
+
     def shared(self, *names: str) -> SharedFolder:
         """A folder for what is no artifact, and that whoever has the store sees (`results`, `runs`, `decisions`).
 
@@ -204,9 +208,10 @@ class Store:
             raise StoreError(f"The artifact {reference.digest[:12]} is missing from {self.root}.") from error
         if hashlib.sha256(text).hexdigest() != reference.digest:
             raise StoreError(f"The artifact {reference.digest[:12]} is damaged: its manifest was altered.")
-        self._note_use(reference)
         files: list[File] = json.loads(text)["files"]
         try:
+            if not self._is_use_noted(reference):
+                self._note_use(reference)
             signature = tuple(signature_of(folder / file["name"]) for file in files)
             if self._verified.get(reference.digest) != signature:
                 verify(folder, files, reference)
@@ -225,12 +230,13 @@ class Store:
         files: list[File] = json.loads((folder / MANIFEST).read_bytes())["files"]
         return Reference(digest=digest, size_bytes=sum(file["size_bytes"] for file in files))
 
+    def _is_use_noted(self, reference: Reference) -> bool:
+        return time.time() - (self._path(reference.digest) / MANIFEST).stat().st_mtime <= USE_NOTED_SECONDS
+
     def _note_use(self, reference: Reference) -> None:
-        manifest = self._path(reference.digest) / MANIFEST
         # Who may only read the store reads it all the same.
         with suppress(OSError):
-            if time.time() - manifest.stat().st_mtime > USE_NOTED_SECONDS:
-                os.utime(manifest)
+            os.utime(self._path(reference.digest) / MANIFEST)
 
     def _path(self, digest: str) -> Path:
         return self.root / "artifacts" / digest[:2] / digest

@@ -1,23 +1,22 @@
 """Which drops have arrived that nobody was told of yet.
 
-A drop is told of once, and once more if its files change: what was told is kept in the store, beside what became of it,
-so that a drop which no run can take does not start a run every few minutes. Nothing is read but lists of names and
-sizes, and no turn is taken: a run that is at work on the place is not held up.
+A drop is told of once, and once more if its files change: what was told is kept in the store, for all machines that
+share it, so that a drop which no run can take does not start a run every few minutes. Nothing is read but lists of
+names and sizes, and no turn is taken: a run that is at work on the place is not held up.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks import store
-from tasks.files import write_atomically
 from tasks.ingest.drop_address import place_at
 from tasks.ingest.drop_place import DropPlace, DropUnreadableError, is_plain
 from tasks.ingest.drops import incomplete, receipt_of
+from tasks.shared_folder import SharedFolder
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +58,7 @@ class Announcements:
 
     def __init__(self, address: str) -> None:
         self._place = place_at(address)
+        self._name = f"{hashlib.sha256(self._place.address.encode()).hexdigest()[:16]}.json"
 
     def due(self, min_age_minutes: float | None) -> list[Arrival]:
         """The arrivals to tell of, by name. What is no longer there is forgotten: if it comes again it is told again.
@@ -68,7 +68,7 @@ class Announcements:
 
         Raises:
             ConfigurationError: if the place cannot be read.
-            TransientError: if it cannot be reached.
+            TransientError: if it cannot be reached, or the store.
             StoreError: if the store cannot be written.
         """
         there = self._arrivals(min_age_minutes)
@@ -83,6 +83,7 @@ class Announcements:
 
         Raises:
             StoreError: if the store cannot be written.
+            TransientError: if it cannot be reached.
         """
         self._write(self._told() | {arrival.name: arrival.listing for arrival in arrivals})
 
@@ -91,20 +92,22 @@ class Announcements:
         return [arrival for arrival in found if arrival is not None]
 
     def _told(self) -> dict[str, str]:
-        try:
-            return _Told.model_validate_json(self._file().read_bytes()).drops
-        except FileNotFoundError:
+        folder = _folder()
+        found = folder.read([self._name]).get(self._name)
+        if found is None:
             return {}
+        try:
+            return _Told.model_validate_json(found).drops
         except ValidationError:
-            logger.warning("%s cannot be read; all drops that wait are told of again.", self._file())
+            logger.warning("%s cannot be read; all drops that wait are told of again.", folder.place(self._name))
             return {}
 
     def _write(self, drops: dict[str, str]) -> None:
-        write_atomically(self._file(), json.dumps({"place": self._place.address, "drops": drops}, indent=1) + "\n")
+        _folder().write(self._name, json.dumps({"place": self._place.address, "drops": drops}, indent=1) + "\n")
 
-    def _file(self) -> Path:
-        name = hashlib.sha256(self._place.address.encode()).hexdigest()[:16]
-        return store.current().folder("announced") / f"{name}.json"
+
+def _folder() -> SharedFolder:
+    return store.current().shared("announced")
 
 
 def _arrived(place: DropPlace, name: str, min_age_minutes: float | None) -> Arrival | None:

@@ -24,6 +24,9 @@ from tasks.values.start import StartChoice
 from tasks.values.validation import Validation
 
 SUMMARY = "summary.json"
+WAITING = "waiting.json"
+"""Beside it, of a run that waited for a person: what it goes on from."""
+
 SCHEMA = Path(__file__).with_name("summary.schema.json")
 
 

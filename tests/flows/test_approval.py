@@ -9,6 +9,7 @@ import pytest
 from flows import approval
 from tasks import machine, store
 from tasks.machine import Machine
+from tasks.report.summary import WAITING
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def test_a_run_that_was_never_suspended_begins_at_its_top() -> None:
 
 
 def test_so_does_one_whose_file_newer_code_cannot_read(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder.joinpath(approval.WAITING).write_text('{"contents": {}, "form": 2}')
+    folder.joinpath(WAITING).write_text('{"contents": {}, "form": 2}')
     with caplog.at_level(logging.WARNING):
         assert approval.find("a-run") is None
     assert "The run begins again, for " in caplog.text
