@@ -12,10 +12,15 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.addresses import CREDENTIALS
+
 FOLDER = Path(__file__).parent / "work-pools"
 
 Kind = Literal["process", "docker", "kubernetes"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+ADDRESSES = ("store", "ledger")
+"""Variables that the server keeps and shows, and that must hold no credentials."""
 
 
 class PoolEntry(BaseModel):
@@ -86,6 +91,8 @@ def _pool(name: str, kind: Kind, entry: PoolEntry, template: dict[str, Any]) -> 
                 "Correct the name."
             )
         variables[variable]["default"] = default
+    for variable in ADDRESSES:
+        variables[variable]["not"] = {"pattern": CREDENTIALS}
     return Pool(
         name=name,
         kind=kind,

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import ledger_place
-from tasks.addresses import carries_credentials, local_path, scheme_of
+from tasks.addresses import carries_credentials, local_path, require_no_credentials, scheme_of
 from tasks.errors import ConfigurationError
 from tasks.objects import DRIVERS, Objects
 
@@ -95,6 +95,7 @@ def _store(environ: Mapping[str, str]) -> dict[str, Path | str]:
     address = environ.get("RETRAINING_STORE") or str(DEFAULT_STORE)
     if scheme_of(address) not in DRIVERS:
         return {"store": _folder(address, "RETRAINING_STORE")}
+    require_no_credentials(address, "RETRAINING_STORE")
     bucket = Objects(address).url
     if not environ.get("MLFLOW_TRACKING_URI"):
         raise ConfigurationError(

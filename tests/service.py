@@ -15,9 +15,6 @@ import httpx
 from tests.processes import wait_for
 
 ROOT = Path(__file__).parents[1]
-POOLS = {"gpu": "gpu.json", "promotion": "promotion.json"}
-"""Each work pool with its template."""
-
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
@@ -44,7 +41,6 @@ class Service:
             # Read when the YAML is deployed.
             "RETRAINING_HOME": str(ROOT),
             "RETRAINING_STORE": str(self.store),
-            "RETRAINING_DEVICE": "auto",
             **(variables or {}),
         }
         self._client = httpx.Client(base_url=self.api, timeout=60, auth=_authorisation(self.environ))
@@ -94,12 +90,17 @@ class Service:
         return server
 
     def deploy(self) -> None:
-        """Make the work pools and all deployments of the YAML."""
-        for pool, template in POOLS.items():
-            text = (ROOT / "deployments" / "work-pools" / template).read_text()
-            # The command `prefect work-pool create` has the server ask GitHub which kinds there are.
-            self.ask("POST", "/work_pools/", {"name": pool, "type": "process", "base_job_template": json.loads(text)})
-        self.call("deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
+        """Bring everything to the server."""
+        done = subprocess.run(
+            [sys.executable, "-m", "deployments.apply", "--device", "auto"],
+            env=self.environ,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def start_worker(self, name: str, environ: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """Start a worker of the pool `gpu`."""

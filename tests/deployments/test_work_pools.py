@@ -271,3 +271,20 @@ def test_every_variable_is_explained_and_bounded(kind: Kind) -> None:
 )
 def test_the_server_refuses_a_deployment_with(kind: Kind, values: dict[str, Any]) -> None:
     assert validate(values, pools.load(kind)[0].template["variables"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("store", "s3://key:hunter2@bucket/store"),
+        ("ledger", "s3://bucket/ledger?X-Amz-Signature=hunter2"),
+        ("mlflow_tracking_uri", "postgresql://mlflow:hunter2@host/mlflow"),
+    ],
+)
+def test_no_address_may_let_somebody_in(kind: Kind, variable: str, value: str) -> None:
+    for pool in pools.load(kind):
+        problems = validate({variable: value}, pool.template["variables"], raise_on_error=False)
+        assert [list(problem.path) for problem in problems] == [[variable]]
+        without = value.replace(":hunter2", "").replace("key@", "").split("?")[0]
+        assert validate({variable: without}, pool.template["variables"], raise_on_error=False) == []
