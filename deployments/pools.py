@@ -19,8 +19,9 @@ FOLDER = Path(__file__).parent / "work-pools"
 Kind = Literal["process", "docker", "kubernetes"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-ADDRESSES = ("store", "ledger")
-"""Variables that the server keeps and shows, and that must hold no credentials."""
+REFUSED = {"store": CREDENTIALS, "ledger": CREDENTIALS, "mlflow_tracking_uri": r"://[^/?#\s]*:[^/?#\s]*@"}
+"""What addresses among the variables must not hold, since the server keeps and shows them. The name of a database's user
+may stand in MLflow's."""
 
 
 class PoolEntry(BaseModel):
@@ -91,8 +92,8 @@ def _pool(name: str, kind: Kind, entry: PoolEntry, template: dict[str, Any]) -> 
                 "Correct the name."
             )
         variables[variable]["default"] = default
-    for variable in ADDRESSES:
-        variables[variable]["not"] = {"pattern": CREDENTIALS}
+    for variable, pattern in REFUSED.items():
+        variables[variable]["not"] = {"pattern": pattern}
     return Pool(
         name=name,
         kind=kind,
