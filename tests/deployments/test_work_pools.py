@@ -251,10 +251,10 @@ def test_a_container_keeps_prefects_files_in_a_folder_of_its_own(kind: Kind, hom
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_variable_is_explained_and_bounded(kind: Kind) -> None:
-    for name, field in pools.read_template(kind)["variables"]["properties"].items():
+    for name, field in pools.load(kind)[0].template["variables"]["properties"].items():
         assert field["title"], name
         assert field["description"].endswith("."), name
-        bounds = {"pattern", "enum", "minLength", "minimum", "items", "properties", "additionalProperties"}
+        bounds = {"pattern", "not", "enum", "minLength", "minimum", "items", "properties", "additionalProperties"}
         assert field["type"] == "boolean" or bounds & field.keys(), name
 
 
