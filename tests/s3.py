@@ -1,5 +1,6 @@
 """A real S3 server on this machine, and the environment that leads there."""
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,3 +26,14 @@ def started() -> "tuple[ThreadedMotoServer, str]":
     server.start()
     host, port = server.get_host_and_port()
     return server, f"http://{host}:{port}"
+
+
+def age(bucket: str, days: float) -> None:
+    """Make all objects of a bucket old, which no client can do; of a server of this process."""
+    from moto.s3.models import s3_backends
+
+    for account in s3_backends.values():
+        for region in account.values():
+            if bucket in region.buckets:
+                for _, key in region.buckets[bucket].keys.items():
+                    key.last_modified = datetime.now(UTC) - timedelta(days=days)

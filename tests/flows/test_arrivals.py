@@ -148,3 +148,22 @@ def test_a_memory_that_is_damaged_tells_again(place: Place, look: Look, tmp_path
     memory.write_text("{")
     assert look().message == "New: berlin."
     assert look().message == "No new drop."
+
+
+def test_what_one_machine_told_of_no_other_tells_of_again(
+    place: Place, events: Events, tmp_path: Path, s3_endpoint: str, s3_environment: None
+) -> None:
+    bucket = BucketPlace(s3_endpoint)
+
+    def looks(name: str) -> str:
+        with machine.use(Machine(store=tmp_path / name, bucket=f"{bucket.address}/store")):
+            return str(watch(drops=place.address, return_state=True).message)
+
+    leave(place, tmp_path / "drawer", "berlin", noise(10))
+    assert looks("first") == "New: berlin."
+    assert looks("second") == "No new drop."
+    leave(place, tmp_path / "drawer", "paris", noise(10))
+    assert looks("second") == "New: paris."
+    assert looks("first") == "No new drop."
+    assert [name for _, name, _ in events()] == ["berlin", "paris"]
+    bucket.destroy()

@@ -6,20 +6,27 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.artifacts import Artifact
 from prefect.exceptions import ParameterTypeError
 
 from flows import housekeeping, promotion, pruning
-from tasks import machine, retention
-from tasks.ledger import open_ledger
+from flows.retraining import retrain
+from tasks import machine, retention, store
+from tasks import promotion as promoting
+from tasks.ledger import Fault, open_ledger
 from tasks.machine import Machine
+from tasks.report.summary import Summary
 from tasks.retention import RetentionConfig
 from tasks.verification import verify
+from tests import s3
 from tests.flows.conftest import SMALL, FinishedRun, retrain_in
 from tests.processes import wait_for
+from tests.unit.ingest.places import BucketPlace
 
 NAME = "practice-cnn"
 FEW = RetentionConfig(keep_runs=1, max_age_days=14)
@@ -161,3 +168,71 @@ def test_a_damaged_ledger_removes_nothing(folder: Path, capsys: pytest.CaptureFi
     assert pruning.main(["--apply"]) == 1
     assert "is lost" in capsys.readouterr().err
     assert (folder / "results" / ("a" * 64)).exists()
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, s3_environment: None) -> Iterator[BucketPlace]:
+    place = BucketPlace(s3_endpoint)
+    yield place
+    place.destroy()
+
+
+@pytest.mark.timeout(900)
+def test_of_a_store_in_a_bucket_nothing_goes_that_another_machine_needs(
+    filled_store: Path,
+    bucket: BucketPlace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for path in filled_store.rglob("*"):
+        if path.is_file():
+            bucket.put(f"store/{path.relative_to(filled_store).as_posix()}", path.read_bytes())
+    url, registry = f"{bucket.address}/store", f"sqlite:///{filled_store}/mlflow.db"
+
+    def on(name: str) -> Machine:
+        return Machine(store=tmp_path / name, bucket=url, tracking_uri=registry)
+
+    def run(name: str, **parameters: Any) -> Summary:
+        with machine.use(on(name)):
+            summary: Summary = retrain(**{**SMALL, **parameters})
+            return summary
+
+    def faults(name: str) -> tuple[Fault, ...]:
+        with machine.use(on(name)):
+            return verify(NAME, open_ledger(NAME)).faults
+
+    forced = {"policy": "force", "reason": "it is needed", "actor": "a test"}
+    assert run("first", train={**SMALL["train"], "seed": 2}, register=forced).outcome == "promoted"
+    assert run("second").outcome == "unchanged"
+    for name in ("first", "second"):
+        age(tmp_path / name)
+    s3.age("team", 365)
+
+    monkeypatch.setenv("RETRAINING_CACHE", str(tmp_path / "third"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry)
+    few = ["--store", url, "--keep-runs", "1", "--max-age-days", "14"]
+    assert pruning.main(few) == 0
+    assert "would go" in capsys.readouterr().out
+    assert pruning.main([*few, "--apply", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["place"] == url
+    assert {tally["kind"] for tally in found["tallies"] if tally["removed"]} >= {"results", "artifacts"}
+    assert faults("third") == ()
+
+    # The second machine has copies of what went, the fourth has none.
+    for name in ("second", "fourth"):
+        summary = run(name)
+        assert summary.outcome == "unchanged"
+        assert (summary.steps["ingest"].outcome, summary.steps["train"].outcome) == ("cached", "cached")
+    with machine.use(on("second")):
+        by = {"reason": "it is needed", "actor": "a test", "run_id": "by hand"}
+        assert promoting.roll_back(NAME, 1, **by).entry.version == 1
+    assert faults("fifth") == ()
+    with machine.use(on("sixth")):
+        for digest in {name.split("/")[3] for name in bucket.names() if name.startswith("store/artifacts/")}:
+            store.current().find(digest)  # which verifies it
+    # All that these runs used is young, on whatever machine it was.
+    assert pruning.main([*few, "--apply", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert not any(tally["removed"] for tally in found["tallies"])

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,26 @@ import boto3
 import pytest
 
 from tasks import machine, retention, store
+from tasks.errors import ConfigurationError, StoreError
 from tasks.inventory import FolderInventory, Item
 from tasks.inventory_bucket import BucketInventory
+from tasks.ledger import open_ledger
 from tasks.machine import Machine
 from tasks.objects import Objects
+from tasks.remote_store import RemoteStore
 from tasks.retention import RetentionConfig
+from tasks.store import Reference
+from tasks.verification import verify
+from tests import s3
 from tests.promotions import NAME
 from tests.unit.test_retention import FEW, age, leave_bundle, leave_result, leave_run, publish
 
 BUCKET = "stores"
 URL = f"s3://{BUCKET}/team"
-YEAR = timedelta(days=365)
 
 
 class Bucket:
-    """A bucket whose objects can be made old, which no client can do."""
+    """A bucket that holds a store."""
 
     def __init__(self, endpoint: str) -> None:
         self._client: Any = boto3.client("s3", endpoint_url=endpoint)
@@ -35,15 +39,6 @@ class Bucket:
             if path.is_file():
                 key = f"team/{path.relative_to(folder).as_posix()}"
                 self._client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
-
-    def age(self) -> None:
-        from moto.s3.models import s3_backends
-
-        for account in s3_backends.values():
-            for region in account.values():
-                if BUCKET in region.buckets:
-                    for _, key in region.buckets[BUCKET].keys.items():
-                        key.last_modified = datetime.now(UTC) - YEAR
 
     def names(self) -> list[str]:
         found = self._client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
@@ -92,7 +87,7 @@ def seen(item: Item) -> tuple[str, str, int]:
 
 def test_it_is_pruned_as_a_folder_is(folder: Path, bucket: Bucket) -> None:
     bucket.upload(folder)
-    bucket.age()
+    s3.age(BUCKET, 365)
     there, here = BucketInventory(Objects(URL)), FolderInventory(store.current())
     assert sorted(map(seen, there.items())) == sorted(map(seen, here.items()))
     assert there.models() == here.models() == [NAME]
@@ -116,7 +111,7 @@ def test_it_is_pruned_as_a_folder_is(folder: Path, bucket: Bucket) -> None:
 
 def test_what_is_used_meanwhile_stays(folder: Path, bucket: Bucket) -> None:
     bucket.upload(folder)
-    bucket.age()
+    s3.age(BUCKET, 365)
     there = BucketInventory(Objects(URL))
     found = retention.plan(there, FEW)
     [artifact] = [item for item, _ in found.doomed if item.kind == "artifacts"]
@@ -128,7 +123,7 @@ def test_what_is_used_meanwhile_stays(folder: Path, bucket: Bucket) -> None:
 
 def test_what_says_that_the_rest_is_whole_goes_first(folder: Path, bucket: Bucket) -> None:
     bucket.upload(folder)
-    bucket.age()
+    s3.age(BUCKET, 365)
     there = BucketInventory(Objects(URL))
     found = retention.plan(there, FEW)
     [artifact] = [item for item, _ in found.doomed if item.kind == "artifacts"]
@@ -145,3 +140,62 @@ def test_nothing_is_old_in_a_bucket_that_was_just_filled(folder: Path, bucket: B
     there = BucketInventory(Objects(URL))
     plan = retention.plan(there, RetentionConfig())
     assert plan.doomed == []
+
+
+def test_a_store_in_a_bucket_is_pruned_and_what_any_machine_uses_stays(
+    folder: Path, bucket: Bucket, tmp_path: Path
+) -> None:
+    bucket.upload(folder)
+    first, second = RemoteStore(URL, tmp_path / "first"), RemoteStore(URL, tmp_path / "second")
+    used, unused = publish(first, a_npy="used"), publish(first, a_npy="unused")
+    second.fetch(used)
+    for machine_of_its_own in (first, second):
+        age(machine_of_its_own.root, 365)
+    s3.age(BUCKET, 365)
+    second.fetch(used)
+    settings = Machine(store=tmp_path / "third", bucket=URL, tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    with machine.use(settings):
+        told = retention.prune(FEW, apply=False, waiting=pytest.fail)
+        assert (told.place, told.applied) == (URL, False)
+        found = retention.prune(FEW, apply=True, waiting=pytest.fail)
+        assert found.removed == told.removed > 0
+        assert verify(NAME, open_ledger(NAME)).faults == ()
+    assert there(bucket, used)
+    assert not there(bucket, unused)
+    # What one machine has a copy of is sent anew once it is used: what is made of it may be kept for good.
+    assert (first.fetch(unused) / "a.npy").read_text() == "unused"
+    assert (RemoteStore(URL, tmp_path / "fourth").fetch(unused) / "a.npy").read_text() == "unused"
+
+
+def there(bucket: Bucket, artifact: Reference) -> bool:
+    return any(artifact.digest in name for name in bucket.names())
+
+
+def test_what_is_sent_anew_while_it_is_removed_stays(
+    folder: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine with a copy notes a use between the removal of the manifest and that of the rest."""
+    bucket.upload(folder)
+    s3.age(BUCKET, 365)
+    inventory = BucketInventory(Objects(URL))
+    found = retention.plan(inventory, FEW)
+    [artifact] = [item for item, _ in found.doomed if item.kind == "artifacts"]
+    prefix = f"artifacts/{artifact.name[:2]}/{artifact.name}"
+    names = {name for name in bucket.names() if name.startswith(prefix)}
+    delete = Objects.delete
+
+    def deleted(self: Objects, name: str) -> None:
+        delete(self, name)
+        if name == f"{prefix}/manifest.json":
+            self.write(name, (folder / name).read_bytes())
+
+    monkeypatch.setattr(Objects, "delete", deleted)
+    assert artifact not in retention.remove(inventory, found)
+    assert {name for name in bucket.names() if name.startswith(prefix)} == names
+
+
+def test_a_bucket_without_a_store_is_said(bucket: Bucket, tmp_path: Path) -> None:
+    with machine.use(Machine(store=tmp_path, bucket=URL)), pytest.raises(ConfigurationError, match="no store in s3://"):
+        retention.prune(FEW, apply=True, waiting=pytest.fail)
+    with machine.use(Machine(store=tmp_path, bucket="s3://nobody/x")), pytest.raises(StoreError, match="s3://nobody"):
+        retention.prune(FEW, apply=True, waiting=pytest.fail)

@@ -1,5 +1,6 @@
 """The store in a bucket of a real S3 server on this machine, seen from two machines: two caches."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tasks.errors import ConfigurationError, StoreError, TransientError
 from tasks.machine import Machine, from_environment
 from tasks.remote_store import RemoteStore
 from tasks.store import Reference
+from tests import s3
 from tests.s3 import started
 from tests.unit.ingest.places import BucketPlace
 from tests.unit.test_store import publish
@@ -131,6 +133,75 @@ def test_a_reference_whose_artifact_is_lost_does_not_validate(
         pytest.raises(ValidationError, match="is missing"),
     ):
         Reference.model_validate_json(reference.model_dump_json())
+
+
+def make_old(copies: RemoteStore, days: float) -> None:
+    then = time.time() - days * 24 * 3600
+    for path in copies.root.rglob("*"):
+        os.utime(path, (then, then))
+
+
+def test_a_use_is_noted_where_all_see_it_once_a_day(
+    here: RemoteStore, elsewhere: RemoteStore, bucket: BucketPlace
+) -> None:
+    reference = publish(here, a="hello")
+    uses = (
+        lambda: here.fetch(reference),  # of a copy
+        lambda: elsewhere.fetch(reference),  # by a download
+        lambda: publish(here, a="hello"),
+    )
+    for use in uses:
+        s3.age("team", 30)
+        make_old(here, 30)
+        before = written(bucket)
+        use()
+        after = written(bucket)
+        changed = [name.rpartition("/")[2] for name in before if before[name] != after[name]]
+        assert changed == ["manifest.json"]
+        use()
+        assert written(bucket) == after
+
+
+def test_a_copy_that_is_damaged_is_not_sent_to_replace_what_was_pruned(here: RemoteStore, bucket: BucketPlace) -> None:
+    reference = publish(here, a="hello")
+    for file in ("manifest.json", "a"):
+        bucket.remove(artifact(reference, file))
+    (here.fetch(reference) / "a").write_text("HELLO")
+    make_old(here, 30)
+    with pytest.raises(StoreError, match="is missing from s3://team"):
+        here.fetch(reference)
+    assert objects(bucket) == {}
+
+
+def test_copies_that_nobody_used_for_long_go_and_no_others(
+    here: RemoteStore, elsewhere: RemoteStore, bucket: BucketPlace
+) -> None:
+    old, used = publish(here, a="old"), publish(here, a="used")
+    (here.folder("downloads") / "images.tar.gz").write_text("slow to get")
+    for name in ("runs", "bundles"):
+        (here.folder(name, "m") / "version-000001").mkdir()
+        (here.folder(name, "m") / "version-000001" / "file").write_text("a copy")
+    make_old(here, 15)
+    elsewhere_too = RemoteStore(URL, here.root.parents[4])  # another process of that machine, with the same cache
+    assert elsewhere_too.root == here.root
+    elsewhere_too.fetch(used)
+    here.check_writable()
+    left = {path.relative_to(here.root).as_posix() for path in here.root.rglob("*") if path.is_file()}
+    folder = f"artifacts/{used.digest[:2]}/{used.digest}"
+    assert left == {"downloads/images.tar.gz", f"{folder}/a", f"{folder}/manifest.json"}
+    # They were copies.
+    assert (here.fetch(old) / "a").read_text() == "old"
+
+
+def test_a_use_that_cannot_be_noted_fails_no_fetch(
+    server: "ThreadedMotoServer", tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = RemoteStore(URL, tmp_path / "here")
+    reference = publish(here, a="hello")
+    make_old(here, 2)
+    server.stop()
+    assert (here.fetch(reference) / "a").read_text() == "hello"
+    assert "Until then it is not known there" in caplog.text
 
 
 def test_a_network_that_is_lost_is_no_loss_of_what_is_there(server: "ThreadedMotoServer", tmp_path: Path) -> None:
