@@ -3,16 +3,17 @@
 from socket import gethostname
 
 from cnn_model.results import EvaluationResult
+from tasks.addresses import scheme_of
 from tasks.report import words
 from tasks.report.contents import ReportContents
 
 
-def markdown(contents: ReportContents, path: str) -> str:
+def markdown(contents: ReportContents, place: str) -> str:
     """The verdict and the figures behind it, in a few lines of Markdown.
 
     Args:
         contents: The run.
-        path: Where the whole report lies.
+        place: Where the whole report lies: a path on this machine, or a URL.
     """
     lines = [f"**{contents.sentence}**", ""]
     if contents.training is not None:
@@ -63,7 +64,7 @@ def markdown(contents: ReportContents, path: str) -> str:
         lines += [f"- Start: {contents.start_choice.sentence}"]
     lines += [
         f"- Recipe: {contents.run.recipe}, seed {contents.run.seed_in_words}",
-        f"- Report, on {gethostname()}: `{path}`",
+        f"- Report, on {gethostname()}: `{place}`" if scheme_of(place) is None else f"- Report: `{place}`",
         "",
     ]
     return "\n".join(lines)

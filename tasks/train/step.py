@@ -31,7 +31,7 @@ ARTIFACT_SECONDS = 5.0
 
 @task(
     name="train",
-    task_run_name="train {recipe.name} seed {seed}, {recipe.epochs} epochs",
+    task_run_name="train {recipe.name} seed {seed}, epochs: {recipe.epochs}",
     **policies.cached(
         distributions=("tensorflow", "keras", "numpy", "scipy"),
         runs=("cnn_model.training", *policies.BACKENDS),
@@ -84,7 +84,7 @@ def train(
 
 
 warm_start = train.with_options(
-    name="warm start", task_run_name="warm start {recipe.name} seed {seed}, {recipe.epochs} epochs"
+    name="warm start", task_run_name="warm start {recipe.name} seed {seed}, epochs: {recipe.epochs}"
 )
 """The same task under a name of its own, so that a run that trains twice tells the two apart."""
 
