@@ -54,6 +54,7 @@ _BY_FORMAT = frozenset(
         "store",
         "remote_store",
         "shared_folder",
+        "shared_prefix",
         "objects",
         "machine",
         "progress",

@@ -12,18 +12,16 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import roots, store
+from tasks import roots, run_records, store
 from tasks.errors import ConfigurationError
 from tasks.inventory import FolderInventory, Inventory, Item, Kind
 from tasks.inventory_bucket import BucketInventory
 from tasks.remote_store import RemoteStore
-from tasks.report.summary import SUMMARY, WAITING
 from tasks.roots import Roots, Version
 from tasks.store import LEFT_MAX_AGE_SECONDS
 
@@ -183,13 +181,13 @@ def plan(inventory: Inventory, config: RetentionConfig) -> Plan:
             found.keep(run, f"one of the last {config.keep_runs} runs")
         elif run.used_at > unused_since:
             found.keep(run, lately)
-        elif _waits_until(inventory, run) > unused_since:
+        elif run_records.waits_until(inventory, run) > unused_since:
             # It needs what it came to when it is resumed, also by who says that its time is up.
             found.keep(run, BY_WAITING)
         if run in found.kept:
             texts = list(inventory.texts(run))
             found.mark((text for _, text in texts), BY_RUN)
-            found.keep_versions(held, _versions(texts), BY_RUN)
+            found.keep_versions(held, run_records.versions(texts), BY_RUN)
     for kind in ("artifacts", "results", "bundles"):
         for item in found.of(kind):
             if item.used_at > unused_since:
@@ -273,55 +271,6 @@ class _Search:
     def _named(self, text: bytes) -> list[Item]:
         digests = {digest.decode() for digest in DIGEST.findall(text)}
         return [self._items["artifacts"][digest] for digest in sorted(digests & self._items["artifacts"].keys())]
-
-
-class _Summary(BaseModel):
-    """What is read of a run's summary; whatever else an older or newer one has is left alone."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    model_name: str | None = None
-    model_version: int | None = None
-
-
-class _Registration(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    waits_until: AwareDatetime
-
-
-class _Contents(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    registration: _Registration
-
-
-class _Waiting(BaseModel):
-    """What is read of what a run that waits for a person has kept."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    contents: _Contents
-
-
-def _waits_until(inventory: Inventory, run: Item) -> float:
-    """Until when a run waits for a person, or waited, in seconds since the epoch; 0 where it never did."""
-    for _, text in inventory.texts(run, WAITING):
-        with suppress(ValidationError):  # one of other code: such a run begins again
-            return _Waiting.model_validate_json(text).contents.registration.waits_until.timestamp()
-    return 0.0
-
-
-def _versions(texts: Iterable[tuple[str, bytes]]) -> list[Version]:
-    """The version that a run came to."""
-    for name, text in texts:
-        try:
-            found = _Summary.model_validate_json(text) if name == SUMMARY else _Summary()
-        except ValidationError:
-            continue
-        if found.model_name is not None and found.model_version is not None:
-            return [(found.model_name, found.model_version)]
-    return []
 
 
 def _limit(item: Item, now: float, unused_since: float) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from tasks import ledger, machine, remote_store, store
+from tasks import ledger, machine, remote_store, shared_prefix, store
 from tasks.errors import ConfigurationError, StoreError, TransientError
 from tasks.machine import Machine, from_environment
 from tasks.remote_store import RemoteStore
@@ -292,7 +292,7 @@ def test_a_name_that_leads_out_of_the_folder_is_not_brought(here: RemoteStore, b
 def test_a_followed_folder_is_there_as_it_is_here(
     here: RemoteStore, elsewhere: RemoteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_store, "FOLLOW_SECONDS", 0.05)
+    monkeypatch.setattr(shared_prefix, "FOLLOW_SECONDS", 0.05)
     mine, theirs = here.shared("checkpoints", "t"), elsewhere.shared("checkpoints", "t")
     theirs.write("epoch-9.json", "of another machine")
 
@@ -321,7 +321,7 @@ def test_a_followed_folder_is_there_as_it_is_here(
 def test_work_goes_on_while_the_network_is_away(
     server: "ThreadedMotoServer", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(remote_store, "FOLLOW_SECONDS", 0.05)
+    monkeypatch.setattr(shared_prefix, "FOLLOW_SECONDS", 0.05)
     shared = RemoteStore(URL, tmp_path / "here").shared("checkpoints", "t")
     server.stop()
     with shared.followed(last=".json"):

@@ -24,12 +24,12 @@ URL = "s3://team/incoming/drops/store"
 BEGIN = """
 import sys
 from pathlib import Path
-from tasks import machine, remote_store, store
+from tasks import machine, shared_prefix, store
 from tasks.machine import Machine
 from tasks.train.config import TrainConfig
 from tasks.train.step import train
 from tests.unit.train.tiny import make_recipe, publish_splits
-remote_store.FOLLOW_SECONDS = 0.05
+shared_prefix.FOLLOW_SECONDS = 0.05
 with machine.use(Machine(store=Path(sys.argv[2]), bucket=sys.argv[1])):
     train.fn(publish_splits(store.current()), make_recipe(int(sys.argv[3])), 1, TrainConfig())
 """
