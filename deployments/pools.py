@@ -20,8 +20,8 @@ Kind = Literal["process", "docker", "kubernetes"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 REFUSED = {"store": CREDENTIALS, "ledger": CREDENTIALS, "mlflow_tracking_uri": r"://[^/?#\s]*:[^/?#\s]*@"}
-"""What addresses among the variables must not hold, since the server keeps and shows them. The name of a database's user
-may stand in MLflow's."""
+"""What addresses among the variables must not hold, since the server keeps and shows them. The name of a user of a
+database may stand in MLflow's."""
 
 
 class PoolEntry(BaseModel):

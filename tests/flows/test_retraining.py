@@ -83,7 +83,7 @@ def test_the_dashboard_has_the_figures_and_the_epochs(first_run: FinishedRun) ->
         "ingest, synthetic images",
         "validate synthetic",
         "preprocess synthetic",
-        "train tutorial-64-logits seed 1, 1 epochs",
+        "train tutorial-64-logits seed 1, epochs: 1",
         "evaluate tutorial-64-logits seed 1",
         "register tutorial-64-logits",
         "export for serving",
