@@ -142,7 +142,7 @@ def test_a_network_that_is_lost_is_no_miss(server: "ThreadedMotoServer", tmp_pat
     first = on_machine(tmp_path / "first")
     assert on_machine(tmp_path / "second") == first
     server.stop()
-    with pytest.raises(StepFailedError, match=r"train failed: s3://team/.* cannot be reached") as caught:
+    with pytest.raises(StepFailedError, match=r"train failed \(TransientError\): s3://team/.* cannot be") as caught:
         on_machine(tmp_path / "third")
     assert isinstance(caught.value.cause, TransientError)
     assert RUNS == ["ran"]
@@ -151,7 +151,7 @@ def test_a_network_that_is_lost_is_no_miss(server: "ThreadedMotoServer", tmp_pat
 def test_a_result_that_cannot_be_written_fails_the_step(
     server: "ThreadedMotoServer", tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(StepFailedError, match=r"train failed: s3://team/.* cannot be reached"):
+    with pytest.raises(StepFailedError, match=r"train failed \(TransientError\): s3://team/.* cannot be reached"):
         on_machine(tmp_path / "first", then=server.stop)
     assert "A result is not in the store yet" in caplog.text
 
