@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployments import servers
+from tests import servers
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployments import servers
+from tests import servers
 
 
 def ids(environ: dict[str, str]) -> dict[str, str]:

@@ -15,8 +15,8 @@ from tasks import machine
 from tasks.ledger import LedgerEntry, open_ledger
 from tasks.machine import Machine
 from tasks.report.summary import Summary
+from tests import servers
 from tests.flows.conftest import SMALL
-from tests.prefect_server import ROOT, prefect_server
 from tests.processes import find_descendant, wait_for
 
 NAME = "practice-cnn"
@@ -102,9 +102,9 @@ class Service:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    with prefect_server(folder) as environ, (folder / "runner.log").open("w") as log:
+    with servers.server(folder) as environ, (folder / "runner.log").open("w") as log:
         environ |= {"RETRAINING_STORE": str(folder / "store"), "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
-        runner = subprocess.Popen([sys.executable, "-c", SERVE], stdout=log, stderr=log, env=environ, cwd=ROOT)
+        runner = subprocess.Popen([sys.executable, "-c", SERVE], stdout=log, stderr=log, env=environ, cwd=servers.ROOT)
         url = environ["PREFECT_API_URL"]
         try:
             wait_for(

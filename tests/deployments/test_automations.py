@@ -17,7 +17,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from deployments.apply import apply
-from tests.deployments import servers
+from tests import servers
 from tests.processes import wait_for
 
 SECRET = "hunter2-in-the-path"

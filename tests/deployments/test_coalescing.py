@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deployments import pools
-from tests.deployments import servers
+from tests import servers
 from tests.flows.conftest import SMALL
 from tests.processes import wait_for
 

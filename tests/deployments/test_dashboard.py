@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from deployments.local import MARK
-from tests.deployments import servers
+from tests import servers
 from tests.flows.conftest import SMALL
 from tests.processes import wait_for
 

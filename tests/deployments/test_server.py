@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from cnn_model.recipes import catalogue
-from tests.deployments import servers
+from tests import servers
 from tests.processes import wait_for
 
 

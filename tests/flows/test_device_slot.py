@@ -20,8 +20,8 @@ from flows.execution import StepFailedError
 from flows.retraining import retrain
 from tasks import machine
 from tasks.machine import Machine
+from tests import servers
 from tests.flows.conftest import SMALL
-from tests.prefect_server import prefect_server
 from tests.processes import PATIENCE_SECONDS, find_descendant, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ with machine.use(machine.Machine(gpu_slot=sys.argv[1])), policies.device_slot():
 @pytest.mark.service
 def test_the_slot_of_a_killed_holder_comes_free(tmp_path: Path) -> None:
     """Left out of the fast tests, for it takes the minute of the lease, and a server of its own: no other frees it."""
-    with prefect_server(tmp_path) as environ:
+    with servers.server(tmp_path) as environ:
         url = f"{environ['PREFECT_API_URL']}/v2/concurrency_limits/"
         assert httpx.post(url, json={"name": "gpu", "limit": 1}).status_code == 201
         command = [sys.executable, "-c", HOLD, "gpu"]
@@ -159,7 +159,7 @@ def test_the_slot_of_a_killed_holder_comes_free(tmp_path: Path) -> None:
 @pytest.mark.service
 def test_a_computation_outlives_the_server(tmp_path: Path) -> None:
     """The lease cannot be renewed and the slot not be given back: what was computed is not lost over that."""
-    with prefect_server(tmp_path) as environ:
+    with servers.server(tmp_path) as environ:
         url = f"{environ['PREFECT_API_URL']}/v2/concurrency_limits/"
         assert httpx.post(url, json={"name": "gpu", "limit": 1}).status_code == 201
         command = [sys.executable, "-c", OUTLIVE, "gpu"]

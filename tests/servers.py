@@ -15,7 +15,7 @@ import psutil
 
 from tests.processes import wait_for
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @contextmanager
