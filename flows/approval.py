@@ -12,6 +12,7 @@ from uuid import UUID
 
 from prefect import runtime
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -73,16 +74,27 @@ class Answer(RunInput):
 
 
 def check(rule: RegisterConfig) -> None:
-    """See, before anything is trained, that the run can be suspended.
+    """See, before anything is trained, that the run can be suspended, and goes on when a person has answered.
 
     Raises:
-        ConfigurationError: if it is no deployment's.
+        ConfigurationError: if it is no deployment's, or of one whose runs are cancelled beside another.
     """
-    if rule.asks_a_person and runtime.deployment.id is None:
+    if not rule.asks_a_person:
+        return
+    if runtime.deployment.id is None:
         raise ConfigurationError(
             "register.require_approval is on and this run is no deployment's; expected one that a worker runs, since "
             "only that can be suspended until a person answers. Start a deployment such as retrain-manual, or leave "
             "it off."
+        )
+    with get_client(sync_client=True) as client:
+        options = client.read_deployment(UUID(str(runtime.deployment.id))).concurrency_options
+    if options is not None and options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW:
+        # A run that is resumed asks for its place anew, and would be cancelled with the answer.
+        raise ConfigurationError(
+            f"register.require_approval is on, and {runtime.deployment.name} cancels runs that find another at work; "
+            "expected a deployment whose runs wait for each other (ENQUEUE), such as retrain-manual, since a run that "
+            "is resumed beside another would be cancelled and the answer lost. Start that, or leave it off."
         )
 
 

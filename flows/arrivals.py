@@ -16,6 +16,7 @@ from pydantic import Field
 
 from flows.logs import logs_sent_to_dashboard
 from tasks import machine
+from tasks.addresses import Address
 from tasks.errors import TransientError
 from tasks.ingest.announcing import Announcements, Arrival
 
@@ -26,13 +27,12 @@ EVENT = "retraining.drop.arrived"
 PATIENCE_SECONDS = 60
 """For the server to have an event; it writes them every few seconds."""
 
-# What each is for stands below `Args:`, where Prefect's form takes it from.
-Drops = Annotated[str, Field(min_length=1)]
+# What it is for stands below `Args:`, where Prefect's form takes it from.
 MinAge = Annotated[float, Field(gt=0, le=10_080)]
 
 
-@flow(name="watch", flow_run_name="watch {drops}")
-def watch(drops: Drops, drop_min_age_minutes: MinAge | None = None) -> State[Any]:
+@flow(name="watch", flow_run_name="watch for drops")
+def watch(drops: Address, drop_min_age_minutes: MinAge | None = None) -> State[Any]:
     """Tell of each drop that is complete and that nobody was told of yet, by the event `retraining.drop.arrived`.
 
     Args:

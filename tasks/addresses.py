@@ -11,7 +11,10 @@ from tasks.errors import ConfigurationError
 
 CREDENTIALS = (
     r"://[^/?#\s]*@|"
-    r"[?&][^=&#\s]*([Ss]ig|SIG|[Tt]oken|TOKEN|[Kk]ey|KEY|[Ss]ecret|SECRET|[Pp]assw|PASSW|[Cc]redential|[Aa]uth)[^=&#\s]*="
+    # A secret key of AWS may hold slashes; a port before a path with an @ in it is none.
+    r"://[^/?#\s:]*:(?![0-9]*/)[^?#\s]*@|"
+    r"[?&][^=&#\s]*([Ss]ig|SIG|[Tt]oken|TOKEN|[Kk]ey|KEY|[Ss]ecret|SECRET|[Pp]assw|PASSW|[Pp]wd|PWD|[Ss]as|SAS|"
+    r"[Cc]redential|[Aa]uth)[^=&#\s]*="
 )
 """What a URL looks like that lets in whoever reads it: a user before the host, or a signed query. A pattern that means
 the same in Python and in JSON schema."""

@@ -22,6 +22,14 @@ BUCKET = "retraining"
 STORE = f"s3://{BUCKET}/store"
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
+# No machine that runs these tests is sure to have a GPU. A crash is noticed after 90 seconds here, for five minutes else.
+DEPLOY = """
+import os
+from datetime import timedelta
+from deployments.apply import apply
+apply(os.environ, device="auto", at_most=timedelta(seconds=90))
+"""
+
 Json = dict[str, Any]
 
 
@@ -55,8 +63,7 @@ class Service:
         self._client = httpx.Client(base_url=self.processes.prefect_url, auth=self.processes.auth, timeout=30)
         stack.callback(self._client.close)
         _make_bucket(endpoint)
-        # No machine that runs these tests is sure to have a GPU.
-        self.call("-m", "deployments.apply", "--device", "auto")
+        self.call("-c", DEPLOY)
 
     def call(self, *arguments: str) -> str:
         """Run Python as a person who is let in; what it printed.

@@ -71,12 +71,14 @@ class Announcements:
             TransientError: if it cannot be reached, or the store.
             StoreError: if the store cannot be written.
         """
-        there = self._arrivals(min_age_minutes)
+        names = [name for name in self._place.entries() if is_plain(name)]
         told = self._told()
-        names = {arrival.name for arrival in there}
-        if told.keys() - names:
-            self._write({name: listing for name, listing in told.items() if name in names})
-        return [arrival for arrival in there if told.get(arrival.name) != arrival.listing]
+        # One that cannot be read at this moment is still there, and not told of again for that.
+        known = {name: listing for name, listing in told.items() if name in names}
+        if known != told:
+            self._write(known)
+        found = [_arrived(self._place, name, min_age_minutes) for name in names]
+        return [arrival for arrival in found if arrival is not None and known.get(arrival.name) != arrival.listing]
 
     def tell_of(self, arrivals: Iterable[Arrival]) -> None:
         """Remember that they were told of.
@@ -86,10 +88,6 @@ class Announcements:
             TransientError: if it cannot be reached.
         """
         self._write(self._told() | {arrival.name: arrival.listing for arrival in arrivals})
-
-    def _arrivals(self, min_age_minutes: float | None) -> list[Arrival]:
-        found = (_arrived(self._place, name, min_age_minutes) for name in self._place.entries() if is_plain(name))
-        return [arrival for arrival in found if arrival is not None]
 
     def _told(self) -> dict[str, str]:
         folder = _folder()

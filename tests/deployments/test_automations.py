@@ -105,7 +105,7 @@ def test_a_killed_run_is_crashed_and_told(impatient: dict[str, str], channel: Ch
     process.wait()
     wait_for(lambda: servers.get(impatient, f"/flow_runs/{run['id']}")["state_name"] == "Crashed")
     text = wait_for(lambda: channel.heard(run["name"]))
-    assert text.startswith(f"{run['name']}, Crashed: No sign of life for 90 seconds")
+    assert text.startswith(f"{run['name']}, Crashed: No sign of life for five minutes")
     assert text.endswith(f"/runs/flow-run/{run['id']}")
 
 

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cnn_model.recipes import catalogue
+from flows import approval
+from tasks.errors import ConfigurationError
+from tasks.register.config import RegisterConfig
 from tests import servers
 from tests.processes import wait_for
 
@@ -71,3 +75,18 @@ def test_a_promotion_without_reason_or_actor_is_refused_before_a_run_exists(
     answer = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters})
     assert answer.status_code == 409
     assert named in answer.text
+
+
+def test_a_person_is_asked_only_where_a_run_that_goes_on_is_not_cancelled(
+    deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = RegisterConfig(require_approval=True)
+    with temporary_settings({PREFECT_API_URL: deployed["PREFECT_API_URL"]}):
+        for name in ("retrain-manual", "retrain-weekly"):
+            found = servers.get(deployed, f"/deployments/name/retrain/{name}")
+            monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", found["id"])
+            if name == "retrain-manual":
+                approval.check(rule)
+            else:
+                with pytest.raises(ConfigurationError, match="cancels runs that find another at work"):
+                    approval.check(rule)

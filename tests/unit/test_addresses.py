@@ -24,10 +24,15 @@ WITH = [
     f"https://host/a?AWSAccessKeyId={SECRET}",
     f"https://host/a?access_token={SECRET}",
     f"file://user:{SECRET}@host/a",
+    f"s3://key:wJalr/{SECRET}/K7MDENG@bucket/prefix",
+    f"https://host/a?pwd={SECRET}",
+    f"https://host/a?sas={SECRET}",
 ]
 WITHOUT = [
     "https://host/a?download=1",
     "https://host/@user/a",
+    "https://host:8080/@user/a",
+    "https://host:8080",
     "s3://bucket/a@b",
     "/data/me@home/x",
     "me@home",
