@@ -22,7 +22,7 @@ BUCKET = "retraining"
 STORE = f"s3://{BUCKET}/store"
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
-# No machine that runs these tests is sure to have a GPU. A crash is noticed after 90 seconds here, for five minutes else.
+# No machine that runs these tests is sure to have a GPU. A crash is noticed after 90 seconds here, not five minutes.
 DEPLOY = """
 import os
 from datetime import timedelta
