@@ -10,6 +10,7 @@ from prefect.events import emit_event
 from prefect.states import Completed
 
 from tasks.report.summary import Summary
+from tasks.values.execution import RunInfo
 
 R = TypeVar("R")
 
@@ -30,6 +31,17 @@ def tell(summary: Summary) -> None:
         _emit(summary)
     except Exception as error:  # whatever a server does, the verdict stands
         logger.warning("The dashboard has no tags or event of this run: %s", error)
+
+
+def rename(info: RunInfo) -> None:
+    """Call the run by what is known of it by now, as by its seed; never fails the run."""
+    if info.run_name == runtime.flow_run.name:
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(UUID(info.run_id), name=info.run_name)
+    except Exception as error:  # whatever a server does, it is a name
+        logger.warning("The dashboard has an earlier name of this run: %s", error)
 
 
 def _tag(summary: Summary) -> None:

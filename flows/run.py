@@ -145,7 +145,9 @@ class Run:
         """
         chosen = self.steps.attempt("train", self._choose_seed, splits)
         self._seed = chosen
-        self.info = self.info.model_copy(update={"seed": chosen.seed})
+        named = self.info.run_name.replace("seed date", f"seed {chosen.seed}")
+        self.info = self.info.model_copy(update={"seed": chosen.seed, "run_name": named})
+        dashboard.rename(self.info)
         if chosen.reason:
             logger.info("Seed %d%s.", chosen.seed, chosen.reason)
         return chosen.seed
@@ -164,6 +166,7 @@ class Run:
         """The run was suspended after its model was registered: take over what it came to, and give the candidate."""
         found = waiting.contents
         self._before, self.info = found, found.run
+        dashboard.rename(self.info)
         self.steps.restore(step for step in found.steps if step.outcome != "not_run")
         self.steps.values["ingest"] = found.dataset
         self._observer.run_started(self.info, None)
