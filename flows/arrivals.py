@@ -14,6 +14,7 @@ from prefect.events.filters import EventFilter, EventIDFilter
 from prefect.states import Completed
 from pydantic import Field
 
+from flows import dashboard
 from flows.logs import logs_sent_to_dashboard
 from tasks import machine
 from tasks.addresses import Address
@@ -32,6 +33,7 @@ MinAge = Annotated[float, Field(gt=0, le=10_080)]
 
 
 @flow(name="watch", flow_run_name="watch for drops")
+@dashboard.failing_in_words
 def watch(drops: Address, drop_min_age_minutes: MinAge | None = None) -> State[Any]:
     """Tell of each drop that is complete and that nobody was told of yet, by the event `retraining.drop.arrived`.
 

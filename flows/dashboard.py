@@ -1,17 +1,22 @@
 """What a run leaves on the dashboard beside its artifacts: the message of its last state, its tags, an event."""
 
 import logging
-from typing import TypeVar, cast
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.events import emit_event
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
+from flows.execution import StepFailedError
+from tasks.errors import PipelineError
 from tasks.report.summary import Summary
 from tasks.values.execution import RunInfo
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
@@ -22,6 +27,27 @@ VERDICTS = ("promoted", "refused", "unchanged", "waiting")
 def ended(result: R, sentence: str) -> R:
     """What a flow returns so that its last state says a sentence; whoever calls the flow gets the result itself."""
     return cast(R, Completed(message=sentence, data=result))
+
+
+def failing_in_words(function: Callable[P, R]) -> Callable[P, R]:
+    """Of a flow's function: its failure is the message of the last state, from the first word on.
+
+    Prefect's own message of a raised error begins with the error's class and more words than a page shows of it.
+    Whoever calls the flow gets the error raised all the same.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except PipelineError as error:
+            cause = error.cause if isinstance(error, StepFailedError) else error
+            if not isinstance(cause, PipelineError):
+                logger.error("Nobody has foreseen this failure:", exc_info=cause)
+            text = str(error) if isinstance(error, StepFailedError) else f"{type(error).__name__}: {error}"
+            return cast(R, Failed(message=text, data=error))
+
+    return run
 
 
 def tell(summary: Summary) -> None:

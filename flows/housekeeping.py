@@ -8,7 +8,7 @@ from prefect import State, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
-from flows import pruning_words
+from flows import dashboard, pruning_words
 from flows.logs import logs_sent_to_dashboard
 from tasks import machine
 from tasks import retention as past
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 @flow(name="prune", flow_run_name="prune")
+@dashboard.failing_in_words
 def prune(retention: RetentionConfig = RetentionConfig(), apply: bool = False) -> State[Any]:
     """Remove from the store what nothing needs any more: old results, artifacts, bundles, runs.
 

@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 from pydantic import Field
 
+from flows import dashboard
 from flows.logs import logs_sent_to_dashboard
 from tasks import machine, promotion, store
 from tasks.ledger import MODEL_NAMES, LedgerEntry, open_ledger
@@ -26,6 +27,7 @@ Actor = Annotated[str, Field(pattern=r"\S", max_length=MAX_ACTOR_LENGTH)]
 
 
 @flow(name="promote", flow_run_name="promote {model_name} version {version}")
+@dashboard.failing_in_words
 def promote(version: Version, reason: Reason, actor: Actor, model_name: ModelName = OFFICIAL) -> State[Any]:
     """Make a version champion, whatever the gate said of it.
 
@@ -46,6 +48,7 @@ def promote(version: Version, reason: Reason, actor: Actor, model_name: ModelNam
 
 
 @flow(name="rollback", flow_run_name="roll back {model_name}")
+@dashboard.failing_in_words
 def rollback(reason: Reason, actor: Actor, to: Version | None = None, model_name: ModelName = OFFICIAL) -> State[Any]:
     """Take the champion back: an earlier one becomes champion again.
 

@@ -53,6 +53,7 @@ def run_name() -> str:
 
 
 @flow(name="retrain", flow_run_name=run_name)
+@dashboard.failing_in_words
 def retrain(
     source: Address = "cifar10",
     force: bool = False,

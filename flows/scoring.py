@@ -46,6 +46,7 @@ def run_name() -> str:
 
 
 @flow(name="score", flow_run_name=run_name)
+@dashboard.failing_in_words
 def score(
     images: Address,
     output: Address | None = None,
