@@ -19,7 +19,8 @@ import psutil
 from deployments.errors import DeployError
 from deployments.rendering import ROOT
 
-MARK = "RETRAINING_DASHBOARD"
+# Not RETRAINING_..., which a training is not given.
+MARK = "CIFAR10_DASHBOARD"
 START_SECONDS = 180
 END_SECONDS = 15
 NUM_PORTS = 20

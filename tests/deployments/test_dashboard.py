@@ -56,6 +56,7 @@ def marked(store: Path) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.service
 def test_it_starts_everything_runs_what_is_asked_for_and_leaves_nothing(tmp_path: Path) -> None:
     store = tmp_path / "store"
     with dashboard(store) as (process, address):
@@ -89,6 +90,7 @@ def test_it_starts_everything_runs_what_is_asked_for_and_leaves_nothing(tmp_path
         assert re.search(r"Prefect's worker of the pool \w+ ended with -9", store.with_suffix(".txt").read_text())
 
 
+@pytest.mark.service
 def test_what_a_killed_one_left_is_ended_by_the_next(tmp_path: Path) -> None:
     store = tmp_path / "store"
     with dashboard(store) as (process, _):

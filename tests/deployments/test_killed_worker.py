@@ -16,6 +16,7 @@ PARAMETERS = {**SMALL, "train": {**SMALL["train"], "epochs": EPOCHS}}
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.service
 def test_the_next_run_on_another_worker_goes_on_after_the_last_epoch(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         worker = service.start_worker("first")

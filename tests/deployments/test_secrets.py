@@ -96,6 +96,8 @@ def environment(endpoint: str) -> dict[str, str]:
         **s3.ENVIRONMENT,
         **PLANTED,
         "AWS_ENDPOINT_URL": endpoint,
+        # Nobody listens there.
+        "RETRAINING_NOTIFY_URL": f"http://127.0.0.1:9/{PLANTED['RETRAINING_NOTIFY_URL']}",
         "MLFLOW_TRACKING_USERNAME": "team",
         "PREFECT_API_AUTH_STRING": password,
         "PREFECT_SERVER_API_AUTH_STRING": password,
@@ -132,6 +134,7 @@ def runs_of_all_kinds(service: Service, endpoint: str, refusing: str) -> None:
     assert first_line in refused["message"].splitlines()[0]
 
 
+@pytest.mark.service
 @pytest.mark.timeout(900)
 def test_planted_secrets_are_found_nowhere(tmp_path: Path, refusing: str) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of each request
