@@ -105,17 +105,18 @@ class SharedPrefix(SharedFolder):
             follower.join(LAST_ROUND_SECONDS)
 
     def _follow(self, last: str, over: threading.Event, wanted: threading.Event) -> None:
-        done, lost = set(self._equal), False
+        done, lost = dict(self._equal), False
         while True:
             ended = over.wait(FOLLOW_SECONDS)
             if ended and not wanted.is_set():
                 return
             try:
-                here = self._here()
+                # With their signatures: a name may be written anew, as a torn checkpoint is.
+                here = {name: signature_of(self.path / name) for name in self._here()}
                 if here != done:
                     for is_last in (False, True):
                         self._send(name for name in here if name.endswith(last) == is_last)
-                    gone = done - here
+                    gone = done.keys() - here.keys()
                     self.remove(sorted(gone, key=lambda name: not name.endswith(last)))
                 done, lost = here, False
             except FileNotFoundError:  # removed here meanwhile; the next round sees it

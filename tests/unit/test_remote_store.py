@@ -318,6 +318,22 @@ def test_a_followed_folder_is_there_as_it_is_here(
     there("epoch-2.npz")
 
 
+def test_what_is_written_anew_under_its_name_while_it_is_followed_is_sent_again(
+    here: RemoteStore, elsewhere: RemoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_prefix, "FOLLOW_SECONDS", 0.05)
+    mine, theirs = here.shared("checkpoints", "t"), elsewhere.shared("checkpoints", "t")
+    theirs.write("epoch-1.json", "torn")
+    mine.bring()
+    with mine.followed(last=".json"):
+        for text in ("made anew", "made anew once more"):
+            (mine.path / "epoch-1.json").write_text(text)
+            deadline = time.monotonic() + 20
+            while theirs.read(["epoch-1.json"]) != {"epoch-1.json": text.encode()} and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert theirs.read(["epoch-1.json"]) == {"epoch-1.json": text.encode()}
+
+
 def test_work_goes_on_while_the_network_is_away(
     server: "ThreadedMotoServer", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
