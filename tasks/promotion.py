@@ -67,7 +67,7 @@ def promote(name: str, version: int, *, reason: str, actor: str, run_id: str) ->
         raise RegistryError(f"Version {version} is champion of {name} already, by entry {champion.number}.")
     known = next((entry for entry in reversed(entries) if entry.version == version), None)
     record = record_of(known) if known is not None else _registered(name, version)
-    find_model(record)
+    store.current().ensure_kept(find_model(record))
     unreachable = agreed(name, ledger)
     entry = LedgerEntry(
         **record.model_dump(),
@@ -105,7 +105,7 @@ def roll_back(name: str, to: int | None, *, reason: str, actor: str, run_id: str
     champion = entries[-1]
     restored = _target(entries, to)
     try:
-        find_model(restored)
+        store.current().ensure_kept(find_model(restored))
     except StoreError as error:
         others = _versions(entries, lambda entry: entry.version not in (champion.version, restored.version))
         raise StoreError(

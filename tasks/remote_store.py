@@ -4,8 +4,9 @@
     BUCKET/results, runs, decisions, datasets, checkpoints, bundles, predictions    see `tasks.shared_prefix`
 
 An object appears whole or not at all. What was sent may be lost or damaged there: what is fetched is verified, and a
-loss is the same typed error as in a local store. A network that is lost is never taken for a loss, and nothing that is
-only here is taken for what is there.
+loss is the same typed error as in a local store. A network that is lost is never taken for a loss. Of shared files
+nothing that is only here is taken for what is there. An intact copy of an artifact is used for a day without asking the
+bucket; what is published, and what a promotion is about to name, is asked for there and sent where it is lost.
 """
 
 import errno
@@ -144,6 +145,12 @@ class RemoteStore(Store):
             self._install(folder, reference)
         self._tell_of_use(reference)
         return super().fetch(reference)
+
+    def ensure_kept(self, reference: Reference) -> None:
+        """See `Store`; asks the bucket, and sends it what it has no more."""
+        self.fetch(reference)
+        if not self._is_use_noted_there(reference):
+            self._send(reference)
 
     def _note_use(self, reference: Reference) -> None:
         if self._tell_of_use(reference):

@@ -220,6 +220,15 @@ class Store:
             raise StoreError(f"The artifact {reference.digest[:12]} cannot be read: {error}.") from error
         return folder
 
+    def ensure_kept(self, reference: Reference) -> None:
+        """See that the store has the artifact, intact, before something names it for good.
+
+        Raises:
+            StoreError: if it is missing or damaged.
+            TransientError: if the network is lost.
+        """
+        self.fetch(reference)
+
     def find(self, digest: str) -> Reference:
         """The artifact of that name, verified: for who kept the digest alone.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tasks.store import Reference
 from tasks.values.dataset import RawDataset
 from tasks.values.evaluation import Evaluation
 from tasks.values.execution import RunInfo
@@ -35,3 +36,11 @@ class Candidate:
     opponents: Opponents
     robustness: RobustnessPair | None
     run: RunInfo
+
+    @property
+    def named_for_good(self) -> tuple[Reference, ...]:
+        """The artifacts that its promotion leads to: the model, what it was made of and what speaks for it."""
+        dataset = self.dataset
+        drops = dataset.drops if dataset.extra_test is None else (*dataset.drops, dataset.extra_test)
+        made_of = (dataset.artifact, *(drop.artifact for drop in drops), self.splits.artifact)
+        return (self.model.artifact, *made_of, self.evaluation.artifact)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from filelock import FileLock
 
 from tasks import store
+from tasks.champions import publish_record
 from tasks.errors import RegistryError
 from tasks.ledger import Ledger, LedgerEntry, model_name, open_ledger
 from tasks.register import corruptions, decisions, run_log
@@ -180,6 +181,10 @@ def _concluded(
 
 
 def _promoted(place: _Place, candidate: Candidate, version: int, decision: Decision) -> _Outcome:
+    # A copy here may be all that is left of them.
+    for reference in candidate.named_for_good:
+        store.current().ensure_kept(reference)
+    publish_record(run_log.record_of(candidate))
     entry = place.ledger.promote(_entry(version, place.champion, candidate, decision), after=place.champion)
     return _Outcome("promoted", decision.sentence, decision, entry)
 

@@ -6,22 +6,23 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tasks import machine, store
-from tasks.champions import RECORD_TAG, find_model
+from tasks.champions import RECORD_TAG, find_model, read_record
 from tasks.errors import RegistryError, StoreError
 from tasks.ledger import LedgerEntry, open_ledger
 from tasks.machine import Machine
-from tasks.promotion import mirror, promote, roll_back
+from tasks.promotion import Manual, mirror, promote, roll_back
 from tasks.registry import HEAD_TAG, VERDICT_TAG, Registry
 from tasks.store import Reference
 from tasks.verification import Verification, verify
 from tests.ledgers import BucketFiles
 from tests.promotions import NAME, aliases, tags
+from tests.unit.ingest.places import BucketPlace
 
 BY = {"reason": "because", "actor": "Jane", "run_id": "manual"}
 
@@ -41,6 +42,31 @@ def checked() -> Verification:
 def model_file(folder: Path, version: int) -> Path:
     entry = next(entry for entry in open_ledger(NAME).entries() if entry.version == version)
     return store.current().fetch(find_model(entry)) / "model.keras"
+
+
+@pytest.mark.usefixtures("s3_environment")
+def test_a_model_that_the_bucket_lost_is_sent_before_a_person_promotes_it(
+    folder: Path, s3_endpoint: str, tmp_path: Path
+) -> None:
+    bucket = BucketPlace(s3_endpoint)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "mlflow.db":
+            bucket.put(path.relative_to(folder).as_posix(), path.read_bytes())
+    tracking_uri = f"sqlite:///{folder}/mlflow.db"
+    here = Machine(store=tmp_path / "here", bucket=bucket.address, tracking_uri=tracking_uri)
+    changes: tuple[Callable[[], Manual], ...] = (lambda: promote(NAME, 3, **BY), lambda: roll_back(NAME, 1, **BY))
+    try:
+        for number, change in enumerate(changes):
+            with machine.use(here):
+                for version in (1, 3):
+                    record = read_record(tags(folder, version)[RECORD_TAG])
+                    name = store.current().fetch(find_model(record)).relative_to(store.current().root)
+                    bucket.remove(f"{name}/manifest.json")
+                entry = change().entry
+            with machine.use(here.model_copy(update={"store": tmp_path / f"elsewhere-{number}"})):
+                find_model(entry)
+    finally:
+        bucket.destroy()
 
 
 def test_a_refused_version_is_promoted_by_force_and_leaves_its_trace(folder: Path) -> None:

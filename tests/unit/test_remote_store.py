@@ -162,6 +162,20 @@ def test_a_use_is_noted_where_all_see_it_once_a_day(
         assert written(bucket) == after
 
 
+def test_what_must_be_kept_is_asked_for_there_however_young_the_copy(
+    here: RemoteStore, elsewhere: RemoteStore, bucket: BucketPlace
+) -> None:
+    reference = publish(here, a="hello")
+    here.ensure_kept(reference)
+    bucket.remove(artifact(reference, "manifest.json"))
+    here.ensure_kept(reference)
+    assert (elsewhere.fetch(reference) / "a").read_text() == "hello"
+    bucket.remove(artifact(reference, "a"))
+    (here.fetch(reference) / "a").unlink()
+    with pytest.raises(StoreError, match="a file is missing"):
+        here.ensure_kept(reference)
+
+
 def test_a_copy_that_is_damaged_is_not_sent_to_replace_what_was_pruned(here: RemoteStore, bucket: BucketPlace) -> None:
     reference = publish(here, a="hello")
     for file in ("manifest.json", "a"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks import store
+from tasks.champions import RECORD_TAG, read_record
 from tasks.errors import RegistryError
 from tasks.ledger import LedgerEntry, open_ledger
 from tasks.machine import Machine, use
@@ -16,6 +17,7 @@ from tasks.register.registration import conclude, register_model
 from tasks.registry import WAITS_RUN_TAG, WAITS_UNTIL_TAG, Registry, Version
 from tasks.store import Store
 from tasks.values.decision import Approval
+from tests.unit.ingest.places import BucketPlace
 from tests.unit.register.test_registration import make_candidate, register
 
 NAME = "practice-cnn"
@@ -55,6 +57,40 @@ def test_what_the_gate_would_promote_waits_and_holds_no_lock() -> None:
     assert (tags["verdict"], tags[WAITS_UNTIL_TAG]) == ("waiting", waiting.waits_until.isoformat())
     # Another run may register and promote meanwhile.
     assert register(0.4, "b").verdict == "promoted"
+
+
+@pytest.mark.usefixtures("s3_environment")
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_the_bucket_lost_is_there_again_before_a_promotion_names_it(
+    s3_endpoint: str, empty_database: Path, tmp_path: Path, waits: bool
+) -> None:
+    bucket = BucketPlace(s3_endpoint)
+    database = Path(shutil.copy(empty_database, tmp_path / "mlflow.db"))
+    settings = Machine(store=tmp_path / "here", bucket=bucket.address, tracking_uri=f"sqlite:///{database}")
+    try:
+        with use(settings):
+            candidate = make_candidate(0.5, "a")
+            waiting = register_model(candidate, RULE) if waits else None
+            for name in bucket.names():
+                if name.startswith("artifacts/"):
+                    bucket.remove(name)
+            if waiting is None:
+                register_model(candidate, RegisterConfig(policy="improve"))
+            else:
+                conclude(candidate, waiting, YES, RULE)
+        with use(settings.model_copy(update={"store": tmp_path / "elsewhere"})):
+            promoted = champion()
+            assert promoted is not None
+            for digest in (
+                promoted.model_digest,
+                candidate.dataset.artifact.digest,
+                candidate.splits.artifact.digest,
+                candidate.evaluation.artifact.digest,
+            ):
+                store.current().find(digest)
+            assert read_record(version(1).tags[RECORD_TAG]).model_digest == promoted.model_digest
+    finally:
+        bucket.destroy()
 
 
 @pytest.mark.usefixtures("opened_store")
