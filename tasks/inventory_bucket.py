@@ -4,6 +4,7 @@ There is no rename: what says that the rest is whole goes first. So a removal th
 nobody takes for an artifact, a run or a bundle; they are listed as one again, and go with the next pruning.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
@@ -25,6 +26,10 @@ FOLDERS: dict[str, tuple[Kind, int]] = {
     CHECKPOINTS: ("leftovers", 1),
 }
 """By folder the kind of what lies there, and how many parts of an object's name say which item it belongs to."""
+
+SETTLE_SECONDS = 2.0
+"""Between the removal of an artifact's manifest and that of its files. Who noted a use just before looks again sooner
+(`tasks.remote_store`), and has begun to send it anew by then."""
 
 FIRST = (MANIFEST, SUMMARY)
 """Files that say that what lies beside them is whole."""
@@ -83,6 +88,7 @@ class BucketInventory:
         folders = {folder for name in names if (folder := _folder_of(name)) is not None}
         with self._explained("remove from"):
             for are_first in (True, False):
+                # Asked anew each time, directly before something is deleted.
                 now = {
                     f"{folder}/{name}": listed
                     for folder in folders
@@ -93,6 +99,8 @@ class BucketInventory:
                 for name in sorted({*names, *now}):
                     if (name.rpartition("/")[2] in FIRST) == are_first:
                         self._objects.delete(name)
+                        if item.kind == "artifacts" and are_first:
+                            time.sleep(SETTLE_SECONDS)
         return True
 
     def turn(self, waiting: Callable[[str], None]) -> AbstractContextManager[None]:

@@ -44,6 +44,12 @@ PROBE_SECONDS = 20.0
 COPY_MAX_AGE_SECONDS = 14 * 24 * 3600
 """What was not used for longer goes from the cache. A step may take seven days, and notes what it works with."""
 
+PRUNED_AFTER_SECONDS = 14 * 24 * 3600
+"""What was used since is never pruned (`tasks.retention`)."""
+
+PRUNING_SECONDS = 1.0
+"""A pruning deletes a manifest sooner after it has looked at it, and waits longer before it deletes the rest."""
+
 COPIES: tuple[Kind, ...] = ("artifacts", "bundles", "runs", "predictions")
 """What of the cache is brought from the bucket, or was sent there."""
 
@@ -182,7 +188,9 @@ class RemoteStore(Store):
             manifest = self._path(reference.digest) / MANIFEST
             with self.explained_there("write to"):
                 self.objects.upload({f"{_artifact(reference.digest)}/{MANIFEST}": manifest})
-            # It may have been pruned in between.
+            # It may have been pruned in between, by who saw the old manifest and deletes the new one.
+            if time.time() - used_at > PRUNED_AFTER_SECONDS:
+                time.sleep(PRUNING_SECONDS)
             used_at = self._used_there_at(reference)
         return used_at is not None
 

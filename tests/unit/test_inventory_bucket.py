@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import boto3
@@ -171,8 +172,9 @@ def there(bucket: Bucket, artifact: Reference) -> bool:
     return any(artifact.digest in name for name in bucket.names())
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
 def test_what_is_sent_anew_while_it_is_removed_stays(
-    folder: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    folder: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     """A machine with a copy notes a use between the removal of the manifest and that of the rest."""
     bucket.upload(folder)
@@ -187,7 +189,10 @@ def test_what_is_sent_anew_while_it_is_removed_stays(
     def deleted(self: Objects, name: str) -> None:
         delete(self, name)
         if name == f"{prefix}/manifest.json":
-            self.write(name, (folder / name).read_bytes())
+            sender = Timer(seconds, self.write, (name, (folder / name).read_bytes()))
+            sender.start()
+            if not seconds:
+                sender.join()
 
     monkeypatch.setattr(Objects, "delete", deleted)
     assert artifact not in retention.remove(inventory, found)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from tasks import ledger, machine, remote_store, shared_prefix, store
 from tasks.errors import ConfigurationError, StoreError, TransientError
 from tasks.machine import Machine, from_environment
+from tasks.objects import Objects
 from tasks.remote_store import RemoteStore
 from tasks.store import Reference
 from tests import s3
@@ -160,6 +162,27 @@ def test_a_use_is_noted_where_all_see_it_once_a_day(
         assert changed == ["manifest.json"]
         use()
         assert written(bucket) == after
+
+
+def test_a_manifest_that_a_pruning_deletes_just_after_its_use_was_noted_is_missed(
+    here: RemoteStore, elsewhere: RemoteStore, bucket: BucketPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = publish(here, a="hello")
+    s3.age("team", 30)
+    make_old(here, 30)
+    upload = Objects.upload
+    pruned: list[Timer] = []
+
+    def uploaded(self: Objects, files: dict[str, Path]) -> None:
+        upload(self, files)
+        if not pruned:  # it had seen the old manifest
+            pruned.append(Timer(0.3, bucket.remove, [artifact(reference, "manifest.json")]))
+            pruned[0].start()
+
+    monkeypatch.setattr(Objects, "upload", uploaded)
+    here.fetch(reference)
+    pruned[0].join()
+    assert (elsewhere.fetch(reference) / "a").read_text() == "hello"
 
 
 def test_what_must_be_kept_is_asked_for_there_however_young_the_copy(
