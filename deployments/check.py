@@ -18,11 +18,10 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.schema_tools.validation import validate
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deployments import automation_files, pools
+from deployments import automation_files, pools, rendering
 from deployments.pools import Kind, Pool
 
 FOLDER = Path(__file__).parent
-_FROM_ENVIRONMENT = re.compile(r"{{\s*\$\w+\s*}}")
 
 
 class _Strict(BaseModel):
@@ -82,10 +81,14 @@ def find_mistakes(folder: Path = FOLDER) -> list[str]:
     """Every mistake in the folder's deployments and work pools, one line each; none is an empty list."""
     path = folder / "prefect.yaml"
     try:
-        content = DeploymentFile.model_validate(yaml.safe_load(path.read_text()))
+        written = yaml.safe_load(path.read_text())
+        content = DeploymentFile.model_validate(written)
     except (yaml.YAMLError, ValidationError) as error:
         return [f"{path.name}: {line}" for line in _lines(error)]
-    mistakes: list[str] = []
+    mistakes = [
+        f"{path.name}: nothing fills in {{{{ ${name} }}}}; expected one of {', '.join(rendering.PLACES)}"
+        for name in sorted(rendering.unknown_places(written))
+    ]
     for deployment in content.deployments:
         found = [*_in_parameters(deployment), *_in_schedules(deployment)]
         mistakes.extend(f"{path.name}: {deployment.name}: {line}" for line in found)
@@ -165,7 +168,7 @@ def _in_job_variables(written: WorkPool, loaded: dict[str, Pool]) -> Iterator[st
         yield f"the template has no variable {name!r}; it has {', '.join(variables['properties'])}"
     # What is read from the environment is known, and checked by the server, only when it is deployed.
     known = {name: value for name, value in written.job_variables.items() if name in variables["properties"]}
-    fixed = {name: value for name, value in known.items() if not _FROM_ENVIRONMENT.fullmatch(str(value))}
+    fixed = {name: value for name, value in known.items() if not rendering.PLACE.fullmatch(str(value))}
     yield from _misfits(fixed, variables)
 
 

@@ -32,7 +32,11 @@ READ = (
 )
 """The variables that count."""
 
-_PLACE = re.compile(r"{{\s*\$(\w+)\s*}}")
+PLACES = (*READ, "RETRAINING_DEVICE", "RETRAINING_GPU_SLOT")
+"""All that may stand in a place of the file."""
+
+PLACE = re.compile(r"{{\s*\$([^{}]*?)\s*}}")
+"""A place, whatever it names."""
 
 
 def values(environ: Mapping[str, str], kind: Kind, device: str) -> dict[str, str]:
@@ -66,16 +70,25 @@ def render(path: Path, filling: Mapping[str, str]) -> dict[str, Any]:
     return content
 
 
+def unknown_places(item: Any) -> set[str]:
+    """What places of a file's content name that nothing fills in: Prefect would be told nothing of such a setting."""
+    if isinstance(item, dict):
+        return set().union(*(unknown_places(value) for value in item.values()))
+    if isinstance(item, list):
+        return set().union(*(unknown_places(value) for value in item))
+    return set(PLACE.findall(item)) - set(PLACES) if isinstance(item, str) else set()
+
+
 def _filled(item: Any, filling: Mapping[str, str]) -> Any:
     if isinstance(item, dict):
         return {key: _filled(value, filling) for key, value in item.items() if not _is_empty(value, filling)}
     if isinstance(item, list):
         return [_filled(value, filling) for value in item if not _is_empty(value, filling)]
     if isinstance(item, str):
-        return _PLACE.sub(lambda found: filling.get(found[1], found[0]), item)
+        return PLACE.sub(lambda found: filling.get(found[1], found[0]), item)
     return item
 
 
 def _is_empty(value: Any, filling: Mapping[str, str]) -> bool:
-    found = _PLACE.fullmatch(value) if isinstance(value, str) else None
+    found = PLACE.fullmatch(value) if isinstance(value, str) else None
     return found is not None and found[1] not in filling

@@ -45,6 +45,12 @@ def test_the_files_as_they_are_have_none() -> None:
             'parameters: {}\n    schedules: [{slug: s, cron: "0 3 * * 1", timezone: UTC, active: true}]',
             "promote-manual: parameters: .*version",
         ),
+        (
+            "$RETRAINING_STORE }}",
+            "$RETRAINING_STOR }}",
+            r"nothing fills in {{ \$RETRAINING_STOR }}; expected one of .*STORE",
+        ),
+        ("$RETRAINING_STORE }}", "$RETRAINING-STORE }}", r"nothing fills in {{ \$RETRAINING-STORE }}"),
         *(("working_dir:", "workingdir:", f"{kind}: the template has no variable 'workingdir'") for kind in KINDS),
         *(
             ('device: "{{ $RETRAINING_DEVICE }}"', "device: tpu", f"{kind}: device: 'tpu' is not one of")
