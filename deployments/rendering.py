@@ -48,7 +48,8 @@ def values(environ: Mapping[str, str], kind: Kind, device: str) -> dict[str, str
         device: That trains: gpu, cpu or auto.
 
     Raises:
-        DeployError: if a value holds a password: all of them are shown in the dashboard.
+        DeployError: if a value holds a password: all of them are shown in the dashboard. Also where containers would
+            have no store.
     """
     given = {name: environ[name] for name in READ if environ.get(name)}
     for name, value in given.items():
@@ -58,6 +59,12 @@ def values(environ: Mapping[str, str], kind: Kind, device: str) -> dict[str, str
                 "give it to the workers in their own environment.",
                 exit_code=2,
             )
+    if kind != "process" and "RETRAINING_STORE" not in given:
+        raise DeployError(
+            f"RETRAINING_STORE is not set, and a run in {kind} has no store of its own. Set it to s3://bucket/prefix, or "
+            "to the folder under which all containers see the store, such as /srv/store.",
+            exit_code=2,
+        )
     given.setdefault("RETRAINING_HOME", str(ROOT) if kind == "process" else CHECKOUT_IN_IMAGE)
     if kind == "process":
         given.setdefault("RETRAINING_STORE", f"{given['RETRAINING_HOME']}/store")

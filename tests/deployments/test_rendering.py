@@ -7,6 +7,7 @@ import pytest
 from deployments import rendering
 from deployments.check import FOLDER
 from deployments.errors import DeployError
+from deployments.pools import Kind
 
 
 def test_what_is_not_set_is_left_out() -> None:
@@ -37,9 +38,11 @@ def test_what_is_set_is_filled_in() -> None:
     assert content["deployments"][1]["parameters"]["ingest"] == {"drops": "s3://bucket/drops"}
 
 
-def test_containers_have_their_own_store_where_none_is_named() -> None:
-    content = rendering.render(FOLDER / "prefect.yaml", rendering.values({}, "docker", "gpu"))
-    assert "store" not in content["deployments"][0]["work_pool"]["job_variables"]
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_containers_without_a_store_are_refused(kind: Kind) -> None:
+    with pytest.raises(DeployError, match=f"RETRAINING_STORE is not set, and a run in {kind} .* Set it to") as error:
+        rendering.values({}, kind, "gpu")
+    assert error.value.exit_code == 2
 
 
 def test_a_password_is_refused_and_not_shown() -> None:
