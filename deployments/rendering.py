@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
 from deployments.errors import DeployError
 from deployments.pools import Kind
+from tasks import machine
+from tasks.addresses import carries_credentials
+from tasks.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
 GPU_SLOT = "gpu"
@@ -48,21 +50,16 @@ def values(environ: Mapping[str, str], kind: Kind, device: str) -> dict[str, str
         device: That trains: gpu, cpu or auto.
 
     Raises:
-        DeployError: if a value holds a password: all of them are shown in the dashboard. Also where containers would
-            have no store.
+        DeployError: if a value lets in whoever reads it, since all of them are shown in the dashboard; or containers
+            would have no store.
     """
     given = {name: environ[name] for name in READ if environ.get(name)}
     for name, value in given.items():
-        if urlsplit(value).password is not None:
-            raise DeployError(
-                f"{name} holds a password, and job variables are shown in the dashboard. Take it out of the URL, and "
-                "give it to the workers in their own environment.",
-                exit_code=2,
-            )
+        _require_no_credentials(name, value)
     if kind != "process" and "RETRAINING_STORE" not in given:
         raise DeployError(
-            f"RETRAINING_STORE is not set, and a run in {kind} has no store of its own. Set it to s3://bucket/prefix, or "
-            "to the folder under which all containers see the store, such as /srv/store.",
+            f"RETRAINING_STORE is not set, and a run in {kind} has no store of its own. Set it to s3://bucket/prefix, "
+            "or to the folder under which all containers see the store, such as /srv/store.",
             exit_code=2,
         )
     given.setdefault("RETRAINING_HOME", str(ROOT) if kind == "process" else CHECKOUT_IN_IMAGE)
@@ -75,6 +72,22 @@ def render(path: Path, filling: Mapping[str, str]) -> dict[str, Any]:
     """The file's content. A key whose whole value is a place without a filling is left out."""
     content: dict[str, Any] = _filled(yaml.safe_load(path.read_text()), filling)
     return content
+
+
+def _require_no_credentials(name: str, value: str) -> None:
+    """What lets somebody in is in no error message."""
+    if name == "MLFLOW_TRACKING_URI":
+        try:
+            # A database's may hold the name of a user.
+            machine.from_environment({name: value})
+        except ConfigurationError as error:
+            raise DeployError(str(error), exit_code=2) from None
+    elif carries_credentials(value):
+        raise DeployError(
+            f"{name} carries a user, a password or a signature, and job variables are shown in the dashboard. Take it "
+            "out of the URL, and give it to the workers in their own environment.",
+            exit_code=2,
+        )
 
 
 def unknown_places(item: Any) -> set[str]:

@@ -101,7 +101,7 @@ def test_a_pool_of_another_kind_is_left_alone(deployed: dict[str, str]) -> None:
     [
         ({"PREFECT_API_URL": None}, 2, "PREFECT_API_URL is not set"),
         ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, 1, "No Prefect server answers at http://127.0.0.1:9/api"),
-        ({"MLFLOW_TRACKING_URI": "https://me:hunter2@mlflow"}, 2, "MLFLOW_TRACKING_URI holds a password"),
+        ({"MLFLOW_TRACKING_URI": "https://me:hunter2@mlflow"}, 2, "MLFLOW_TRACKING_URI carries a user, a password"),
         ({"RETRAINING_NOTIFY_URL": "hunter2"}, 2, "RETRAINING_NOTIFY_URL is no URL"),
     ],
 )

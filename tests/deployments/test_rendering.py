@@ -45,7 +45,24 @@ def test_containers_without_a_store_are_refused(kind: Kind) -> None:
     assert error.value.exit_code == 2
 
 
-def test_a_password_is_refused_and_not_shown() -> None:
-    with pytest.raises(DeployError, match="MLFLOW_TRACKING_URI holds a password") as error:
-        rendering.values({"MLFLOW_TRACKING_URI": "https://me:hunter2@mlflow"}, "process", "gpu")
-    assert "hunter2" not in str(error.value)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MLFLOW_TRACKING_URI", "https://me:hunter2@mlflow"),
+        ("MLFLOW_TRACKING_URI", "https://hunter2@mlflow"),
+        ("MLFLOW_TRACKING_URI", "postgresql://me:hunter2@postgres/mlflow"),
+        ("RETRAINING_STORE", "s3://hunter2@bucket/store"),
+        ("RETRAINING_LEDGER", "s3://me:hunter/2@bucket/ledger"),
+        ("RETRAINING_DROPS", "https://host/drops?X-Amz-Signature=1&sig=hunter2"),
+    ],
+)
+def test_what_lets_somebody_in_is_refused_and_not_shown(name: str, value: str) -> None:
+    with pytest.raises(DeployError, match=f"{name} carries a user, a password or a signature") as error:
+        rendering.values({name: value}, "process", "gpu")
+    assert "hunter" not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_the_user_of_a_database_is_no_secret() -> None:
+    uri = "postgresql://me@postgres/mlflow"
+    assert rendering.values({"MLFLOW_TRACKING_URI": uri}, "process", "gpu")["MLFLOW_TRACKING_URI"] == uri
