@@ -43,7 +43,9 @@ def run(console: Console, port: int | None) -> int:
     Raises:
         DeployError: if something does not start, or ends by itself.
     """
-    store = _local_folder(os.environ)
+    settings = machine.from_environment(os.environ)
+    # Absolute: workers and runs have a folder of their own that they start in.
+    store = settings.store.expanduser().resolve()
     home = store / "prefect-server"
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,7 @@ def run(console: Console, port: int | None) -> int:
     chosen = free_port(port, DEFAULT_PORT)
     address = f"http://127.0.0.1:{chosen}"
     environ = environment(os.environ, home, address)
+    environ["RETRAINING_STORE" if settings.bucket is None else "RETRAINING_CACHE"] = str(store)
     # Those of a dashboard that was killed would hold database and port.
     processes = Processes(home, environ)
     processes.kill_leftovers()
@@ -88,14 +91,6 @@ def run(console: Console, port: int | None) -> int:
             processes.end()
         note.unlink(missing_ok=True)
         lock.release()
-
-
-def _local_folder(environ: "os._Environ[str]") -> Path:
-    """The folder of this machine that is the store, or its cache."""
-    store = str(machine.from_environment(environ).store)
-    if ":/" in store:
-        store = environ.get("RETRAINING_CACHE") or str(machine.DEFAULT_STORE)
-    return Path(store).expanduser().resolve()
 
 
 def _running(note: Path) -> str:

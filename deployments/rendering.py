@@ -37,6 +37,14 @@ READ = (
 PLACES = (*READ, "RETRAINING_DEVICE", "RETRAINING_GPU_SLOT")
 """All that may stand in a place of the file."""
 
+_ABSOLUTE = {
+    "RETRAINING_HOME": ("/", "an absolute path"),
+    "RETRAINING_STORE": ("/|s3://.", "an absolute path or s3://bucket/prefix"),
+    "RETRAINING_CACHE": ("/", "an absolute path"),
+    "RETRAINING_LEDGER": ("/|[a-z0-9]+://.", "an absolute path or a URL of object storage"),
+}
+"""What the work pools take: a worker's folder is not the one where somebody deploys."""
+
 PLACE = re.compile(r"{{\s*\$([^{}]*?)\s*}}")
 """A place, whatever it names."""
 
@@ -50,12 +58,15 @@ def values(environ: Mapping[str, str], kind: Kind, device: str) -> dict[str, str
         device: That trains: gpu, cpu or auto.
 
     Raises:
-        DeployError: if a value lets in whoever reads it, since all of them are shown in the dashboard; or containers
-            would have no store.
+        DeployError: if a value lets in whoever reads it, since all of them are shown in the dashboard; or is a
+            relative path; or containers would have no store.
     """
     given = {name: environ[name] for name in READ if environ.get(name)}
     for name, value in given.items():
         _require_no_credentials(name, value)
+        pattern, expected = _ABSOLUTE.get(name, ("", ""))
+        if not re.match(pattern, value):
+            raise DeployError(f"{name} is {value!r}; expected {expected}, the same for all workers.", exit_code=2)
     if kind != "process" and "RETRAINING_STORE" not in given:
         raise DeployError(
             f"RETRAINING_STORE is not set, and a run in {kind} has no store of its own. Set it to s3://bucket/prefix, "

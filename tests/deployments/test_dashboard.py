@@ -22,7 +22,8 @@ from tests.processes import wait_for
 
 def environment(store: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "RETRAINING_"))}
-    return kept | {"RETRAINING_STORE": str(store)}
+    # Relative, as people write it: the server takes none.
+    return kept | {"RETRAINING_STORE": os.path.relpath(store, servers.ROOT)}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from deployments import rendering
 from deployments.check import FOLDER
 from deployments.errors import DeployError
-from deployments.pools import Kind
+from deployments.pools import KINDS, Kind
 
 
 def test_what_is_not_set_is_left_out() -> None:
@@ -66,3 +66,21 @@ def test_what_lets_somebody_in_is_refused_and_not_shown(name: str, value: str) -
 def test_the_user_of_a_database_is_no_secret() -> None:
     uri = "postgresql://me@postgres/mlflow"
     assert rendering.values({"MLFLOW_TRACKING_URI": uri}, "process", "gpu")["MLFLOW_TRACKING_URI"] == uri
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RETRAINING_HOME", "checkout"),
+        ("RETRAINING_STORE", "store"),
+        ("RETRAINING_STORE", "~/store"),
+        ("RETRAINING_STORE", "file:///srv/store"),
+        ("RETRAINING_CACHE", "cache"),
+        ("RETRAINING_LEDGER", "ledger"),
+    ],
+)
+def test_a_relative_path_is_refused(kind: Kind, name: str, value: str) -> None:
+    with pytest.raises(DeployError, match=f"{name} is '{value}'; expected an absolute path") as error:
+        rendering.values({"RETRAINING_STORE": "/srv/store", name: value}, kind, "gpu")
+    assert error.value.exit_code == 2
