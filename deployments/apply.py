@@ -97,7 +97,7 @@ def _client() -> SyncPrefectClient:
     try:
         with get_client(sync_client=True) as client:
             version = client.api_version()
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
         if status in (401, 403):
             raise DeployError(f"{url} answered {status}; is PREFECT_API_AUTH_STRING that of the server?") from error

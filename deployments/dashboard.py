@@ -47,16 +47,17 @@ def run(console: Console, port: int | None) -> int:
     # Absolute: workers and runs have a folder of their own that they start in.
     store = settings.store.expanduser().resolve()
     home = store / "prefect-server"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeployError(f"{home} cannot be made: {error.strerror}. Does RETRAINING_STORE name a folder?") from error
+    _make(home)
     lock, note = FileLock(home / "dashboard.lock"), home / "dashboard.json"
     try:
         lock.acquire(timeout=0)
     except Timeout:
         console.print(f"The dashboard of this store is running already: {_running(note)}", style="bold")
         return 0
+    except OSError as error:
+        raise DeployError(
+            f"{home / 'dashboard.lock'} cannot be locked: {error.strerror}. Does the store belong to another user?"
+        ) from error
     chosen = free_port(port, DEFAULT_PORT)
     address = f"http://127.0.0.1:{chosen}"
     environ = environment(os.environ, home, address)
@@ -66,7 +67,7 @@ def run(console: Console, port: int | None) -> int:
     processes.kill_leftovers()
     if not environ.get("RETRAINING_DROPS"):
         environ["RETRAINING_DROPS"] = str(store / "drops")
-        (store / "drops").mkdir(exist_ok=True)
+        _make(store / "drops")
     try:
         with console.status("Prefect's server is starting"):
             processes.start_server(chosen)
@@ -91,6 +92,13 @@ def run(console: Console, port: int | None) -> int:
             processes.end()
         note.unlink(missing_ok=True)
         lock.release()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeployError(f"{folder} cannot be made: {error.strerror}. Does RETRAINING_STORE name a folder?") from error
 
 
 def _running(note: Path) -> str:

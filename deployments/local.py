@@ -52,8 +52,10 @@ def free_port(wanted: int | None, usual: int) -> int:
     """The wanted port; without one the usual, or the next that is free.
 
     Raises:
-        DeployError: if it is taken, or all that were tried are.
+        DeployError: if it is taken, or all that were tried are; or it is none from 1 to 65535.
     """
+    if wanted is not None and not 1 <= wanted <= 65535:
+        raise DeployError(f"--port is {wanted}; expected a number from 1 to 65535.", exit_code=2)
     tried = [wanted] if wanted is not None else range(usual, usual + NUM_PORTS)
     for port in tried:
         with socket.socket() as listening:
