@@ -166,6 +166,11 @@ def table(changes: Sequence[Change]) -> Table:
     return shown
 
 
+def print_table(changes: Sequence[Change]) -> None:
+    """The table. In a file or a pipe each change stands on one line."""
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table(changes))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Deploy, and say what changed; the exit code: 2 for what was asked wrongly, 1 for what went wrong."""
     parser = argparse.ArgumentParser(
@@ -185,9 +190,7 @@ def main(arguments: Sequence[str]) -> int:
     except DeployError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(escape(str(error)), style="bold red")
         return error.exit_code
-    console = Console(highlight=False)
-    # In a file or a pipe each stands on one line.
-    console.print(table(changes), width=None if console.is_terminal else 200)
+    print_table(changes)
     if not os.environ.get("RETRAINING_DROPS"):
         print_warning("RETRAINING_DROPS is not set: runs train on CIFAR-10 alone, without drops.")
     return 0
