@@ -72,19 +72,29 @@ def mistakes(folder: Path, deployments: set[str]) -> Iterator[str]:
     """
     names: dict[str, str] = {}
     for path in sorted(folder.glob("*.yaml")):
-        for line in _in_file(path, deployments):
+        try:
+            content = yaml.safe_load(path.read_text())
+        except yaml.YAMLError as error:
+            yield f"{path.name}: {' '.join(str(error).split())}"
+            continue
+        if not isinstance(content, dict):
+            yield f"{path.name}: there is no automation in it; expected name, trigger and actions"
+            continue
+        name = str(content.get("name"))
+        for line in _in_content(content, deployments):
             yield f"{path.name}: {line}"
-        name = str((yaml.safe_load(path.read_text()) or {}).get("name"))
         if name in names:
             yield f"{path.name}: name: {name!r} is that of {names[name]}"
         names[name] = path.name
 
 
-def _in_file(path: Path, deployments: set[str]) -> Iterator[str]:
-    content = yaml.safe_load(path.read_text())
+def _in_content(content: dict[str, Any], deployments: set[str]) -> Iterator[str]:
     if not str(content.get("name")).startswith(PREFIX):
         yield f"name: expected one that begins with {PREFIX!r}"
-    for action in content.get("actions", []):
+    actions = content.get("actions")
+    for action in actions if isinstance(actions, list) else []:
+        if not isinstance(action, dict):
+            continue
         found = action.get("deployment_id")
         if found is not None and found not in deployments:
             yield f"deployment_id: {found!r} is no deployment; there are {', '.join(sorted(deployments))}"

@@ -4,16 +4,18 @@ Prefect itself ignores keys and parameters that it does not know, so a mistyped 
 """
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from prefect import Flow
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.exceptions import ParameterBindError, ParameterTypeError, SignatureMismatchError
+from prefect.exceptions import MissingFlowError, ParameterBindError, ParameterTypeError, SignatureMismatchError
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.schema_tools.validation import validate
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -58,7 +60,7 @@ class Deployment(_Strict):
 
     name: str
     description: str = Field(min_length=1)
-    entrypoint: str = Field(pattern=r"^[a-z_.]+:[a-z_]+$")
+    entrypoint: str = Field(pattern=r"^[a-z_]+(\.[a-z_]+)*:[a-z_]+$")
     tags: tuple[str, ...]
     enforce_parameter_schema: Literal[True]
     concurrency_limit: ConcurrencyLimit
@@ -89,23 +91,24 @@ def find_mistakes(folder: Path = FOLDER) -> list[str]:
         f"{path.name}: nothing fills in {{{{ ${name} }}}}; expected one of {', '.join(rendering.PLACES)}"
         for name in sorted(rendering.unknown_places(written))
     ]
+    names: set[str] = set()
     for deployment in content.deployments:
-        found = [*_in_parameters(deployment), *_in_schedules(deployment)]
+        found = list(_in_schedules(deployment))
+        try:
+            flow: Flow[..., Any] = load_flow_from_entrypoint(deployment.entrypoint)
+        except (MissingFlowError, ImportError, AttributeError) as error:
+            found.append(f"entrypoint: {deployment.entrypoint!r} is no flow: {_lines(error)[0]}")
+        else:
+            names.add(f"{flow.name}/{deployment.name}")
+            found.extend(_in_parameters(deployment, flow))
         mistakes.extend(f"{path.name}: {deployment.name}: {line}" for line in found)
     for kind in pools.KINDS:
         mistakes.extend(_in_kind(kind, folder / "work-pools", content.deployments))
-    names = {f"{_flow(deployment).name}/{deployment.name}" for deployment in content.deployments}
     mistakes.extend(f"automations/{line}" for line in automation_files.mistakes(folder / "automations", names))
     return mistakes
 
 
-def _flow(deployment: Deployment) -> Flow[..., Any]:
-    flow: Flow[..., Any] = load_flow_from_entrypoint(deployment.entrypoint)
-    return flow
-
-
-def _in_parameters(deployment: Deployment) -> Iterator[str]:
-    flow = _flow(deployment)
+def _in_parameters(deployment: Deployment, flow: Flow[..., Any]) -> Iterator[str]:
     # A schedule's parameters replace the deployment's whole sections: Prefect merges them shallowly.
     by_schedule = [{**deployment.parameters, **schedule.parameters} for schedule in deployment.schedules]
     for parameters in [deployment.parameters, *by_schedule]:
@@ -115,11 +118,23 @@ def _in_parameters(deployment: Deployment) -> Iterator[str]:
             yield from _in_form(flow, parameters)
             continue
         try:
-            flow.validate_parameters(parameters)
+            with _quiet():
+                flow.validate_parameters(parameters)
         except (ParameterTypeError, ParameterBindError, SignatureMismatchError) as error:
             yield f"parameters: {' '.join(str(error).split())}"
         if "source" in flow.parameters.properties and parameters.get("source") in (None, "auto"):
             yield "parameters: source must be named, and not be auto: a schedule must not choose its data"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Prefect writes parameters that do not fit to its log as well."""
+    logger = logging.getLogger("prefect.flows")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _in_form(flow: Flow[..., Any], parameters: dict[str, Any]) -> Iterator[str]:

@@ -70,10 +70,15 @@ def load(kind: Kind, folder: Path = FOLDER) -> tuple[Pool, ...]:
 
 
 def read_entries(folder: Path = FOLDER) -> dict[str, PoolEntry]:
-    """The pools of `pools.yaml`, by name."""
-    return {
-        name: PoolEntry.model_validate(entry) for name, entry in yaml.safe_load(_read(folder, "pools.yaml")).items()
-    }
+    """The pools of `pools.yaml`, by name.
+
+    Raises:
+        ValueError: if the file has none, or one with keys or values that it cannot have.
+    """
+    content = yaml.safe_load(_read(folder, "pools.yaml"))
+    if not isinstance(content, dict) or not content:
+        raise ValueError("pools.yaml has no pools; expected them by name")
+    return {name: PoolEntry.model_validate(entry) for name, entry in content.items()}
 
 
 def read_template(kind: Kind, folder: Path = FOLDER) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Mistakes in the deployment files are found without a server."""
 
+import logging
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,15 @@ from deployments.pools import KINDS
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FOLDER, tmp_path / "deployments", ignore=shutil.ignore_patterns("*.py", "__pycache__")))
+
+
+@pytest.fixture
+def prefect_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What Prefect logs of flows; it does not pass it on to the root."""
+    logger = logging.getLogger("prefect.flows")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 def test_the_files_as_they_are_have_none() -> None:
@@ -33,6 +44,20 @@ def test_the_files_as_they_are_have_none() -> None:
         ("0 3 * * 1", "0 25 * * 1", "schedule weekly: cron"),
         ("Europe/Zurich", "Europe/Zurick", "schedule weekly: timezone"),
         ("flows.retraining:retrain", "flows/retraining.py:retrain", "entrypoint"),
+        *(
+            (
+                "flows.retraining:retrain",
+                entrypoint,
+                f"retrain-weekly: entrypoint: '{entrypoint}' is no flow: .+",
+            )
+            for entrypoint in (
+                "flows.retraining:retrian",
+                "flows.retrainin:retrain",
+                "flow.retraining:retrain",
+                "tasks.errors:annotations",
+            )
+        ),
+        ("flows.retraining:retrain", ".retraining:retrain", r"entrypoint: String should match"),
         (
             "name: gpu",
             "name: gpus",
@@ -58,11 +83,14 @@ def test_the_files_as_they_are_have_none() -> None:
         ),
     ],
 )
-def test_a_mistyped_file_is_named_with_the_place(folder: Path, old: str, new: str, message: str) -> None:
+def test_a_mistyped_file_is_named_with_the_place(
+    folder: Path, prefect_log: pytest.LogCaptureFixture, old: str, new: str, message: str
+) -> None:
     _replace(folder / "prefect.yaml", old, new)
     mistakes = find_mistakes(folder)
     assert any(re.search(message, line) for line in mistakes), mistakes
     assert all("\n" not in line for line in mistakes)
+    assert prefect_log.messages == []
 
 
 @pytest.mark.parametrize(
@@ -110,6 +138,31 @@ def test_an_automation_with_a_mistake_is_named_with_the_place(
     assert old in text
     path.write_text(text.replace(old, new, 1))
     assert [message] == [line for line in find_mistakes(folder) if line.startswith(f"automations/{name}")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "there is no automation in it; expected name, trigger and actions"),
+        ("- a list", "there is no automation in it; expected name, trigger and actions"),
+        ("name: [", "while parsing a flow"),
+        ('name: "retraining: x"', "actions: Field required"),
+        ('name: "retraining: x"\nactions:', "actions: Input should be a valid list"),
+        ('name: "retraining: x"\nactions: [x]', "actions.0.DoNothing: "),
+    ],
+)
+def test_an_automation_that_is_none(folder: Path, text: str, message: str) -> None:
+    (folder / "automations" / "new-drop.yaml").write_text(text)
+    mistakes = find_mistakes(folder)
+    assert any(line.startswith(f"automations/new-drop.yaml: {message}") for line in mistakes), mistakes
+    assert all(line.startswith("automations/new-drop.yaml: ") and "\n" not in line for line in mistakes)
+
+
+@pytest.mark.parametrize("text", ["", "- gpu", "{}"])
+def test_pools_that_are_none(folder: Path, text: str) -> None:
+    (folder / "work-pools" / "pools.yaml").write_text(text)
+    expected = [f"work-pools: {kind}: pools.yaml has no pools; expected them by name" for kind in KINDS]
+    assert find_mistakes(folder) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
