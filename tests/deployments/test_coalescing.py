@@ -12,6 +12,9 @@ from tests.processes import wait_for
 NUM_TICKS = 8
 """Not more: thirty runs that begin at once bring a server on SQLite to a stand for a minute."""
 
+STALL_SECONDS = 300
+"""On a machine that has other work so few do as well."""
+
 MOST_TICKS = 100
 """So many of a deployment Prefect's scheduler plans ahead, for somebody to find late after an outage."""
 
@@ -26,7 +29,7 @@ def test_the_pool_lets_in_all_that_an_outage_leaves() -> None:
 def piled_up(deployed: dict[str, str]) -> set[str]:
     """Runs of retrain-weekly, on practice images, that are due and that nobody has started."""
     place = f"/deployments/{servers.get(deployed, '/deployments/name/retrain/retrain-weekly')['id']}/schedules"
-    often = {"schedule": {"interval": 2}, "active": True, "slug": "often", "parameters": SMALL}
+    often = {"schedule": {"interval": 4}, "active": True, "slug": "often", "parameters": SMALL}
     (schedule,) = servers.post(deployed, place, [often])
 
     def late() -> set[str]:
@@ -40,14 +43,14 @@ def piled_up(deployed: dict[str, str]) -> set[str]:
 
 
 @pytest.mark.service
+@pytest.mark.timeout(900)
 def test_after_an_outage_there_is_one_run(deployed: dict[str, str], piled_up: set[str]) -> None:
     def now(*states: str) -> set[str]:
         return {run["id"] for run in servers.runs(deployed, "retrain-weekly", *states)} & piled_up
 
     with servers.worker(deployed, Path(deployed["PREFECT_HOME"]), "gpu") as worker:
         # Which one is left to chance: the worker asks for all of them at once.
-        wait_for(lambda: len(now("CANCELLED")) == len(piled_up) - 1, lambda: worker.poll() is None)
-        wait_for(lambda: now("RUNNING", "COMPLETED"), lambda: worker.poll() is None)
-        wait_for(lambda: now("COMPLETED"), lambda: bool(now("RUNNING", "COMPLETED")))
+        wait_for(lambda: len(now("CANCELLED")) == len(piled_up) - 1, lambda: worker.poll() is None, STALL_SECONDS)
+        wait_for(lambda: now("COMPLETED"), lambda: worker.poll() is None, STALL_SECONDS)
     assert len(now("COMPLETED")) == 1
     assert len(now("CANCELLED")) == len(piled_up) - 1
