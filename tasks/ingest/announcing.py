@@ -71,14 +71,24 @@ class Announcements:
             TransientError: if it cannot be reached, or the store.
             StoreError: if the store cannot be written.
         """
-        names = [name for name in self._place.entries() if is_plain(name)]
+        found: list[Arrival] = []
+        unreadable: set[str] = set()
+        for name in filter(is_plain, self._place.entries()):
+            try:
+                arrival = _arrived(self._place, name, min_age_minutes)
+            except DropUnreadableError as error:
+                logger.info("The drop %s waits: %s.", name, error)
+                unreadable.add(name)
+                continue
+            if arrival is not None:
+                found.append(arrival)
         told = self._told()
-        # One that cannot be read at this moment is still there, and not told of again for that.
-        known = {name: listing for name, listing in told.items() if name in names}
+        # One that cannot be read at this moment is not told of again for that.
+        there = unreadable | {arrival.name for arrival in found}
+        known = {name: listing for name, listing in told.items() if name in there}
         if known != told:
             self._write(known)
-        found = [_arrived(self._place, name, min_age_minutes) for name in names]
-        return [arrival for arrival in found if arrival is not None and known.get(arrival.name) != arrival.listing]
+        return [arrival for arrival in found if known.get(arrival.name) != arrival.listing]
 
     def tell_of(self, arrivals: Iterable[Arrival]) -> None:
         """Remember that they were told of.
@@ -109,14 +119,14 @@ def _folder() -> SharedFolder:
 
 
 def _arrived(place: DropPlace, name: str, min_age_minutes: float | None) -> Arrival | None:
-    """None where it was taken, or a run would let it wait."""
-    try:
-        if receipt_of(place, name) is not None:
-            return None
-        listing = place.listing(name)
-    except DropUnreadableError as error:
-        logger.info("The drop %s waits: %s.", name, error)
+    """None where it was taken, or a run would let it wait.
+
+    Raises:
+        DropUnreadableError: if that cannot be told at this moment.
+    """
+    if receipt_of(place, name) is not None:
         return None
+    listing = place.listing(name)
     if incomplete(listing, min_age_minutes) is not None:
         return None
     return Arrival(name=name, place=place.place(name), listing=listing.sha256)
