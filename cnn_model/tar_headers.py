@@ -24,5 +24,6 @@ class BoundedTarInfo(tarfile.TarInfo):
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _READ_WHOLE and self.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {self.size:,} bytes; expected {MAX_HEADER_BYTES:,} at most")
+        # The one place where a header is known and not yet read; typeshed leaves the method out.
         entry: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
         return entry

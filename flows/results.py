@@ -49,6 +49,7 @@ class SharedResults(WritableFileSystem):
     def _resolve_path(self, path: str) -> None:
         """A key is the name of an object. Without this Prefect takes it for a path below the working folder."""
 
+    # Prefect declares both as coroutines, and calls whichever kind it finds.
     def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
         """The record of that key.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests import servers
 from tests.processes import wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -71,17 +72,7 @@ class Service:
 
     def call(self, *command: str) -> str:
         """Run `python -m prefect COMMAND` to its end; what it wrote."""
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", *command],
-            env=self.environ,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return servers.python(self.environ, "prefect", "--no-prompt", *command)
 
     def start_server(self) -> "subprocess.Popen[bytes]":
         """Start Prefect's server, and wait until it answers."""
@@ -91,16 +82,7 @@ class Service:
 
     def deploy(self) -> None:
         """Bring everything to the server."""
-        done = subprocess.run(
-            [sys.executable, "-m", "deployments.apply", "--device", "auto"],
-            env=self.environ,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        servers.python(self.environ, "deployments.apply", "--device", "auto")
 
     def start_worker(self, name: str, environ: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """Start a worker of the pool `gpu`."""
