@@ -8,7 +8,7 @@ process leaves in there is cleared by the next one.
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +53,18 @@ class Inventory(Protocol):
         """As people may be told."""
 
     def items(self) -> list[Item]:
-        """All that lies there but the ledger, decisions, locks and databases."""
+        """All that lies there but the ledger, decisions, locks and databases.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
 
     def texts(self, item: Item, only: str | None = None) -> Iterator[tuple[str, bytes]]:
-        """Names and contents of its files that may name artifacts; of that one alone, where a name is given."""
+        """Names and contents of its files that may name artifacts; of that one alone, where a name is given.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
 
     def models(self) -> list[str]:
         """The registered models that decisions were made about, sorted."""
@@ -92,7 +100,11 @@ class FolderInventory:
 
     def items(self) -> list[Item]:
         """See `Inventory`."""
-        found = [
+        with self._explained("read"):
+            return [item for item in self._found() if item is not None]
+
+    def _found(self) -> list[Item | None]:
+        return [
             *(self._item("results", path) for path in self._in("results") if path.is_file()),
             *(self._item("artifacts", path) for group in self._in("artifacts") for path in self._in(group)),
             *(self._item("runs", path) for path in self._in("runs")),
@@ -104,12 +116,11 @@ class FolderInventory:
             *(self._item("leftovers", path, 2) for path in self._in(CHECKPOINTS)),
             *self._bundles(),
         ]
-        return [item for item in found if item is not None]
 
     def texts(self, item: Item, only: str | None = None) -> Iterator[tuple[str, bytes]]:
         """See `Inventory`. Of an artifact the small JSON files, of all else also reports."""
-        for path in self._paths(item):
-            for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        with self._explained("read"):
+            for file in sorted(file for path in self._paths(item) for file in _files(path)):
                 if only in (None, file.name) and (item.kind == "results" or file.suffix in (".json", ".html")):
                     with suppress(FileNotFoundError):  # removed meanwhile
                         if item.kind != "artifacts" or _is_small_text(file):
@@ -121,7 +132,7 @@ class FolderInventory:
 
     def remove(self, item: Item, unused_since: float) -> bool:
         """See `Inventory`."""
-        with self._explained():
+        with self._explained("remove from"):
             # What is no longer there has gone.
             return all(self._remove(path, unused_since) for path in self._paths(item))
 
@@ -131,7 +142,7 @@ class FolderInventory:
 
     def tidy(self) -> None:
         """See `Inventory`."""
-        with self._explained():
+        with self._explained("remove from"):
             for left in self._in("staging"):
                 if left.name.startswith(PRUNED):
                     _clear(left)
@@ -161,8 +172,9 @@ class FolderInventory:
 
     def _in(self, folder: str | Path) -> list[Path]:
         """What lies in a folder and is not hidden, sorted; a file, or what is gone, has nothing in it."""
-        path = self._root / folder
-        return sorted(inside for inside in path.iterdir() if inside.name[0] != ".") if path.is_dir() else []
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return sorted(inside for inside in (self._root / folder).iterdir() if inside.name[0] != ".")
+        return []
 
     def _paths(self, item: Item) -> list[Path]:
         match item.kind:
@@ -192,18 +204,31 @@ class FolderInventory:
                     yield Item("bundles", f"{model.name}/{name}", sum(map(_size, both)), max(times))
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, doing: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise StoreError(
-                f"Cannot remove from the store {self.place}: {error.strerror} ({error.filename}). Give the right to "
-                "write there; what was removed before is whole, and the next time goes on."
+                f"Cannot {doing} the store {self.place}: {error.strerror} ({error.filename}). Give the right to read "
+                "and write there; whatever is in the store is whole, and the next time goes on."
             ) from error
 
 
-def _files(path: Path) -> Iterable[Path]:
-    return [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
+def _files(path: Path) -> Iterator[Path]:
+    """The path if it is a file, else all files below it. `Path.rglob` fails where a folder goes meanwhile.
+
+    Raises:
+        OSError: if a folder cannot be read; what is in it may name what must be kept.
+    """
+    if path.is_file():
+        yield path
+    for folder, _, names in os.walk(path, onerror=_require_gone):
+        yield from (Path(folder, name) for name in names)
+
+
+def _require_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _size(path: Path) -> int:

@@ -136,7 +136,7 @@ def prune(config: RetentionConfig, *, apply: bool, waiting: Callable[[str], None
         RegistryError: if ledger and registry cannot say for sure what they need; nothing is removed then.
         RegistryUnreachableError: likewise, if the registry does not answer.
         TransientError: likewise, if the network to the ledger is lost; if that to the bucket is.
-        StoreError: if the store cannot be written, or its bucket is not there.
+        StoreError: if the store cannot be read or written, or its bucket is not there.
     """
     opened = store.current()
     if not opened.exists():
@@ -159,7 +159,7 @@ def plan(inventory: Inventory, config: RetentionConfig) -> Plan:
     """What may go; nothing is touched.
 
     Raises:
-        RegistryError, RegistryUnreachableError, TransientError: see `prune`.
+        RegistryError, RegistryUnreachableError, TransientError, StoreError: see `prune`.
     """
     items = inventory.items()
     now = time.time()

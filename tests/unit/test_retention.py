@@ -236,6 +236,29 @@ def test_what_a_run_takes_up_meanwhile_stays(opened: Store) -> None:
     assert there(opened, taken)
 
 
+def test_folders_that_come_and_go_meanwhile_do_not_stop_it(opened: Store) -> None:
+    """A run that is at work makes drafts in staging all the time, and takes them away or renames them."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            with opened.staging() as draft:
+                (draft / "inner").mkdir()
+                (draft / "inner" / "model.keras").write_text("weights")
+
+    kept = publish(opened, text="kept")
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    try:
+        for _ in range(500):
+            assert kept.digest in {item.name for item in FolderInventory(opened).items()}
+    finally:
+        over.set()
+        for worker in workers:
+            worker.join()
+
+
 def kills(number: int) -> None:
     """Make the n-th removal of this process its end: at once, before the system is called."""
     left = number
