@@ -2,8 +2,9 @@
 
     python -m deployments.dashboard --help
 
-It starts a Prefect server and a worker for each pool, and deploys. What they keep and their logs lie in the store's
-folder `prefect-server`. Ctrl-C, SIGTERM or the end of one of the processes ends all of them, and the runs at work.
+It starts a Prefect server, a worker for each pool and a server of the reports, and deploys. What they keep and their
+logs lie in the store's folder `prefect-server`. Ctrl-C, SIGTERM or the end of one of the processes ends all of them,
+and the runs at work.
 """
 
 import argparse
@@ -20,9 +21,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.markup import escape
 
-from deployments import apply, pools
+from deployments import apply, pools, reports
 from deployments.errors import DeployError
-from deployments.local import Processes, environment, free_port
+from deployments.local import Processes, environment, free_port, kill_leftovers
 from tasks import machine
 from tasks.errors import ConfigurationError
 
@@ -58,16 +59,19 @@ def run(console: Console, port: int | None) -> int:
         raise DeployError(
             f"{home / 'dashboard.lock'} cannot be locked: {error.strerror}. Does the store belong to another user?"
         ) from error
+    # What a dashboard left that was killed would hold database and ports.
+    kill_leftovers(home)
     chosen = free_port(port, DEFAULT_PORT)
     address = f"http://127.0.0.1:{chosen}"
     environ = environment(os.environ, home, address)
     environ["RETRAINING_STORE" if settings.bucket is None else "RETRAINING_CACHE"] = str(store)
-    # Those of a dashboard that was killed would hold database and port.
-    processes = Processes(home, environ)
-    processes.kill_leftovers()
     if not environ.get("RETRAINING_DROPS"):
         environ["RETRAINING_DROPS"] = str(store / "drops")
         _make(store / "drops")
+    reports_port = None if environ.get("RETRAINING_REPORTS_URL") else free_port(None, reports.DEFAULT_PORT)
+    if reports_port is not None:
+        environ["RETRAINING_REPORTS_URL"] = f"http://127.0.0.1:{reports_port}"
+    processes = Processes(home, environ)
     try:
         with console.status("Prefect's server is starting"):
             processes.start_server(chosen)
@@ -76,6 +80,8 @@ def run(console: Console, port: int | None) -> int:
             temporary_settings({PREFECT_API_URL: f"{address}/api"}),
         ):
             changes = apply.apply(environ, "process", "auto")
+        if reports_port is not None:
+            processes.start_reports(reports_port)
         with console.status("Workers are starting"):
             for pool in pools.load("process"):
                 processes.start_worker(pool.name)

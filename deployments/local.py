@@ -1,4 +1,4 @@
-"""Prefect's server and workers as processes of this machine that end together.
+"""Prefect's server and workers, and the server of reports, as processes of this machine that end together.
 
 Each carries a mark in its environment, and so does whatever it starts: a run's process is in a session of its own, and
 outlives its worker.
@@ -21,6 +21,7 @@ from deployments.rendering import ROOT
 
 # Not RETRAINING_..., which a training is not given.
 MARK = "CIFAR10_DASHBOARD"
+PREFECT = ("prefect", "--no-prompt")
 START_SECONDS = 180
 END_SECONDS = 15
 NUM_PORTS = 20
@@ -49,7 +50,7 @@ def environment(environ: Mapping[str, str], home: Path, address: str) -> dict[st
 
 
 def free_port(wanted: int | None, usual: int) -> int:
-    """The wanted port; without one the usual, or the next that is free.
+    """The wanted port of the loopback; without one the usual, or the next that is free.
 
     Raises:
         DeployError: if it is taken, or all that were tried are; or it is none from 1 to 65535.
@@ -62,15 +63,26 @@ def free_port(wanted: int | None, usual: int) -> int:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listening.bind(("127.0.0.1", port))
+            except PermissionError as error:
+                raise DeployError(f"Port {port} is for root alone. Name one from 1024 on with --port.") from error
             except OSError:
                 continue
             return port
-    which = f"Port {wanted} is" if wanted is not None else f"Ports {usual} to {usual + NUM_PORTS - 1} are"
-    raise DeployError(f"{which} taken. Name a free one with --port.")
+    if wanted is None:
+        raise DeployError(f"Ports {usual} to {usual + NUM_PORTS - 1} are taken. End what listens on one of them.")
+    raise DeployError(f"Port {wanted} is taken. Name a free one with --port.")
+
+
+def kill_leftovers(home: Path) -> None:
+    """Kill whatever was started with this folder and is still there."""
+    left = list(_marked(home))
+    for process in left:
+        _send(process, signal.SIGKILL)
+    psutil.wait_procs(left, timeout=END_SECONDS)
 
 
 class Processes:
-    """A server and workers.
+    """The servers and workers.
 
     Args:
         home: Folder for what they keep, and for their logs.
@@ -80,16 +92,17 @@ class Processes:
     def __init__(self, home: Path, environ: Mapping[str, str]) -> None:
         self._home = home
         self._environ = environ
-        self._server: subprocess.Popen[bytes] | None = None
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_server(self, port: int) -> None:
-        """Start it, and wait until it answers.
+        """Start Prefect's, and wait until it answers.
 
         Raises:
             DeployError: if it does not.
         """
-        self._server = self._start("server", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+        arguments = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
+        self._servers["server"] = self._start("server", *PREFECT, *arguments)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             self.check()
@@ -104,7 +117,11 @@ class Processes:
     def start_worker(self, pool: str) -> None:
         """Start one for a pool."""
         arguments = ("worker", "start", "--pool", pool, "--type", "process", "--name", f"{pool}-{os.uname().nodename}")
-        self._workers[pool] = self._start(f"worker-{pool}", *arguments)
+        self._workers[pool] = self._start(f"worker-{pool}", *PREFECT, *arguments)
+
+    def start_reports(self, port: int) -> None:
+        """Start what serves the reports of the store; `check` says whether it ended."""
+        self._servers["reports"] = self._start("reports", "deployments.reports", "--port", str(port))
 
     def check(self) -> None:
         """See that none has ended.
@@ -115,31 +132,26 @@ class Processes:
         for name, process in self._all().items():
             if process.poll() is not None:
                 last = [line for line in self._log(name).read_text(errors="replace").splitlines() if line.strip()][-1:]
+                what = (
+                    "The server of reports" if name == "reports" else f"Prefect's {name.replace('-', ' of the pool ')}"
+                )
                 raise DeployError(
-                    f"Prefect's {name.replace('-', ' of the pool ')} ended with {process.returncode}: "
-                    f"{' '.join(last).strip()[:300]} See {self._log(name)}"
+                    f"{what} ended with {process.returncode}: {' '.join(last).strip()[:300]} See {self._log(name)}"
                 )
 
     def end(self) -> None:
-        """End the runs, then the workers, which still tell of them, then the server; kill what does not."""
+        """End the runs, then the workers, which still tell of them, then the servers; kill what does not."""
         runs = [run for worker in self._workers.values() for run in _children(worker.pid)]
-        for stage in (runs, _alive(self._workers.values()), _alive([self._server] if self._server else [])):
+        for stage in (runs, _alive(self._workers.values()), _alive(self._servers.values())):
             _terminate(stage)
-        self.kill_leftovers()
+        kill_leftovers(self._home)
         for process in self._all().values():
             process.wait()
 
-    def kill_leftovers(self) -> None:
-        """Kill whatever carries the mark."""
-        left = list(self._marked())
-        for process in left:
-            _send(process, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=END_SECONDS)
-
-    def _start(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    def _start(self, name: str, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -151,19 +163,19 @@ class Processes:
             )
 
     def _all(self) -> "dict[str, subprocess.Popen[bytes]]":
-        server = {"server": self._server} if self._server is not None else {}
-        return server | {f"worker-{pool}": process for pool, process in self._workers.items()}
+        return self._servers | {f"worker-{pool}": process for pool, process in self._workers.items()}
 
     def _log(self, name: str) -> Path:
         return self._home / f"{name}.log"
 
-    def _marked(self) -> Iterator[psutil.Process]:
-        for process in psutil.process_iter():
-            try:
-                if process.pid != os.getpid() and process.environ().get(MARK) == str(self._home):
-                    yield process
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
+
+def _marked(home: Path) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARK) == str(home):
+                yield process
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
 
 
 def _children(pid: int) -> list[psutil.Process]:

@@ -19,7 +19,12 @@ FOLDER = Path(__file__).parent / "work-pools"
 Kind = Literal["process", "docker", "kubernetes"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-REFUSED = {"store": CREDENTIALS, "ledger": CREDENTIALS, "mlflow_tracking_uri": r"://[^/?#\s]*:[^/?#\s]*@"}
+REFUSED = {
+    "store": CREDENTIALS,
+    "ledger": CREDENTIALS,
+    "reports_url": CREDENTIALS,
+    "mlflow_tracking_uri": r"://[^/?#\s]*:[^/?#\s]*@",
+}
 """What addresses among the variables must not hold, since the server keeps and shows them. The name of a user of a
 database may stand in MLflow's."""
 

@@ -30,6 +30,7 @@ READ = (
     "RETRAINING_LEDGER",
     "RETRAINING_DROPS",
     "RETRAINING_BACKEND",
+    "RETRAINING_REPORTS_URL",
     "MLFLOW_TRACKING_URI",
 )
 """The variables that count."""
@@ -37,11 +38,12 @@ READ = (
 PLACES = (*READ, "RETRAINING_DEVICE", "RETRAINING_GPU_SLOT")
 """All that may stand in a place of the file."""
 
-_ABSOLUTE = {
+_TAKEN = {
     "RETRAINING_HOME": ("/", "an absolute path"),
     "RETRAINING_STORE": ("/|s3://.", "an absolute path or s3://bucket/prefix"),
     "RETRAINING_CACHE": ("/", "an absolute path"),
     "RETRAINING_LEDGER": ("/|[a-z0-9]+://.", "an absolute path or a URL of object storage"),
+    "RETRAINING_REPORTS_URL": ("https?://.", "the URL of a web server"),
 }
 """What the work pools take: a worker's folder is not the one where somebody deploys."""
 
@@ -64,7 +66,7 @@ def values(environ: Mapping[str, str], kind: Kind, device: str) -> dict[str, str
     given = {name: environ[name] for name in READ if environ.get(name)}
     for name, value in given.items():
         _require_no_credentials(name, value)
-        pattern, expected = _ABSOLUTE.get(name, ("", ""))
+        pattern, expected = _TAKEN.get(name, ("", ""))
         if not re.match(pattern, value):
             raise DeployError(f"{name} is {value!r}; expected {expected}, the same for all workers.", exit_code=2)
     if kind != "process" and "RETRAINING_STORE" not in given:

@@ -26,7 +26,7 @@ from tasks.register.step import conclude as conclude_step
 from tasks.report import brief
 from tasks.report.config import ReportConfig
 from tasks.report.contents import ReportContents
-from tasks.report.step import REPORT
+from tasks.report.step import REPORT, address_of
 from tasks.report.step import report as report_step
 from tasks.report.summary import Summary, build_summary, write_summary
 from tasks.train import seeds
@@ -196,7 +196,8 @@ class Run:
         asked = waiting.contents.registration
         assert asked is not None, "it waits"
         place = store.current().shared("runs", self.info.run_id).place(REPORT)
-        answer = self.steps.attempt("register", approval.ask, waiting, brief.markdown(waiting.contents, place))
+        words = brief.markdown(waiting.contents, address_of(self.info.run_id, place))
+        answer = self.steps.attempt("register", approval.ask, waiting, words)
         return self.steps.run(conclude_step, candidate, asked, answer, config)
 
     @contextmanager

@@ -1,5 +1,5 @@
 """What belongs to the machine and not to the result: where the store and the ledger lie, which device and framework
-train, where MLflow is, and of which limit a computation takes a slot.
+train, where MLflow is, of which limit a computation takes a slot, and where reports are served.
 
 Set once at the flow's door and read by the rooms through `current()`. Nothing of it is in any cache key, so the same
 run on another machine, or with the store moved, takes its steps from the cache.
@@ -52,13 +52,19 @@ class Machine(BaseModel):
         description="Prefect's global concurrency limit of which a step holds one slot while it computes on the "
         "device; none means that it waits for nobody.",
     )
+    reports_url: str | None = Field(
+        None,
+        description="Address at which the store's reports are served, for links to them; none means that a link names "
+        "the file.",
+    )
 
 
 def from_environment(environ: Mapping[str, str]) -> Machine:
     """Read the variables that count, by name.
 
     They are `RETRAINING_STORE`, `RETRAINING_CACHE`, `RETRAINING_DEVICE`, `RETRAINING_BACKEND`,
-    `RETRAINING_NUM_DEVICES`, `RETRAINING_LEDGER`, `RETRAINING_GPU_SLOT` and `MLFLOW_TRACKING_URI`.
+    `RETRAINING_NUM_DEVICES`, `RETRAINING_LEDGER`, `RETRAINING_GPU_SLOT`, `RETRAINING_REPORTS_URL` and
+    `MLFLOW_TRACKING_URI`.
 
     Raises:
         ConfigurationError: if one of them has a value that it cannot have.
@@ -72,6 +78,7 @@ def from_environment(environ: Mapping[str, str]) -> Machine:
             "tracking_uri": _tracking_uri(environ),
             "ledger": _place(environ),
             "gpu_slot": environ.get("RETRAINING_GPU_SLOT") or None,
+            "reports_url": _reports_url(environ),
         }
     )
 
@@ -142,6 +149,20 @@ def _tracking_uri(environ: Mapping[str, str]) -> str | None:
             "MLFLOW_TRACKING_TOKEN, the password of PostgreSQL into PGPASSWORD or the file that PGPASSFILE names."
         )
     return uri
+
+
+def _reports_url(environ: Mapping[str, str]) -> str | None:
+    """What `RETRAINING_REPORTS_URL` names, without a slash at its end; None where it is not set."""
+    address = environ.get("RETRAINING_REPORTS_URL") or None
+    if address is None:
+        return None
+    require_no_credentials(address, "RETRAINING_REPORTS_URL")
+    if scheme_of(address) not in ("http", "https"):
+        raise ConfigurationError(
+            f"RETRAINING_REPORTS_URL is {address!r}; expected the URL of a web server, such as http://127.0.0.1:4300. "
+            "Set it so, or unset it."
+        )
+    return address.rstrip("/")
 
 
 def _number(environ: Mapping[str, str], variable: str) -> int:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -80,9 +80,10 @@ class Processes:
             for name in ("POSTGRES_PASSWORD", "PREFECT_DATABASE_PASSWORD", "MLFLOW_DATABASE_PASSWORD")
         }
         self.given["PREFECT_AUTH_STRING"] = f"admin:{secrets.token_urlsafe(12)}"
-        ports = {name: _free_port() for name in ("postgres", "prefect", "mlflow")}
+        ports = {name: _free_port() for name in ("postgres", "prefect", "mlflow", "reports")}
         self.prefect_url = f"http://127.0.0.1:{ports['prefect']}/api"
         self.mlflow_url = f"http://127.0.0.1:{ports['mlflow']}"
+        self.reports_url = f"http://127.0.0.1:{ports['reports']}"
         self._places = {
             "postgres:5432": f"127.0.0.1:{ports['postgres']}",
             "prefect:4200": f"127.0.0.1:{ports['prefect']}",
@@ -116,6 +117,15 @@ class Processes:
         command = (*entry.command, "--name", name)
         health = f"http://127.0.0.1:{port}/health"
         return self._start(name, Service(command, variables | (environment or {})), [sys.executable, "-m"], health)
+
+    def reports(self, environment: Mapping[str, str]) -> Process:
+        """Start what serves the reports of a store, with the variables that open it."""
+        entry = compose.service("reports", {**self.given, **environment}).moved(self._places)
+        port = self.reports_url.rpartition(":")[2]
+        command = tuple(port if word == "4300" else word for word in entry.command[1:])
+        variables = {**entry.environment, "RETRAINING_CACHE": str(self._folder / "cache-reports")}
+        health = f"{self.reports_url}/health"
+        return self._start("reports", Service(command, variables), [sys.executable], health)
 
     def _start_postgres(self, port: int) -> None:
         # Not in the folder: the name of a Unix socket has 107 characters at most.

@@ -59,10 +59,12 @@ class Service:
             "MLFLOW_TRACKING_URI": self.processes.mlflow_url,
             "RETRAINING_HOME": str(ROOT),
             "RETRAINING_STORE": STORE,
+            "RETRAINING_REPORTS_URL": self.processes.reports_url,
         }
         self._client = httpx.Client(base_url=self.processes.prefect_url, auth=self.processes.auth, timeout=30)
         stack.callback(self._client.close)
         _make_bucket(endpoint)
+        self.processes.reports({**self._bucket, "RETRAINING_STORE": STORE}).wait()
         self.call("-c", DEPLOY)
 
     def call(self, *arguments: str) -> str:

@@ -8,12 +8,12 @@ from tasks.report import words
 from tasks.report.contents import ReportContents
 
 
-def markdown(contents: ReportContents, place: str) -> str:
+def markdown(contents: ReportContents, address: str) -> str:
     """The verdict and the figures behind it, in a few lines of Markdown.
 
     Args:
         contents: The run.
-        place: Where the whole report lies: a path on this machine, or a URL.
+        address: Of the whole report: a path on this machine, or a URL.
     """
     lines = [f"**{contents.sentence}**", ""]
     if contents.training is not None:
@@ -64,10 +64,20 @@ def markdown(contents: ReportContents, place: str) -> str:
         lines += [f"- Start: {contents.start_choice.sentence}"]
     lines += [
         f"- Recipe: {contents.run.recipe}, seed {contents.run.seed_in_words}",
-        f"- Report, on {gethostname()}: `{place}`" if scheme_of(place) is None else f"- Report: `{place}`",
+        _report_line(address),
         "",
     ]
     return "\n".join(lines)
+
+
+def _report_line(address: str) -> str:
+    match scheme_of(address):
+        case None:
+            return f"- Report, on {gethostname()}: `{address}`"
+        case "http" | "https":
+            return f"- Report: <{address}>"
+        case _:
+            return f"- Report: `{address}`"
 
 
 def _on_corrupted_images(contents: ReportContents) -> str:

@@ -7,7 +7,7 @@ from socket import gethostname
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from tasks import policies
+from tasks import machine, policies
 from tasks.addresses import scheme_of
 from tasks.errors import PipelineError
 from tasks.files import write_atomically
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 REPORT = "report.html"
 LABEL_ISSUES = "label_issues.csv"
+
+UNSERVED = "No browser opens that from here; one does where reports are served and RETRAINING_REPORTS_URL says where."
 
 
 @task(name="report", task_run_name="report, {contents.outcome}", **policies.uncached(retries=0))
@@ -36,7 +38,7 @@ def report(contents: ReportContents, config: ReportConfig, folder: str, place: s
     """
     write_report(contents, config, folder)
     try:
-        publish_artifacts(contents, place)
+        publish_artifacts(contents, address_of(contents.run.run_id, place))
     except Exception as error:  # whatever a server does, the page is there
         logger.warning("The dashboard has no artifacts of this run: %s", error)
     return place
@@ -61,11 +63,23 @@ def write_report(contents: ReportContents, config: ReportConfig, folder: str) ->
     return str(target / REPORT)
 
 
-def publish_artifacts(contents: ReportContents, place: str) -> None:
-    """Give the dashboard a summary, the figures of each class and a link to the page; within a Prefect run."""
+def address_of(run_id: str, place: str) -> str:
+    """Where people open a run's report: where the machine's settings say that it is served, else where it lies."""
+    settings = machine.current()
+    served = settings.reports_url if settings is not None else None
+    return place if served is None else f"{served}/{run_id}/{REPORT}"
+
+
+def publish_artifacts(contents: ReportContents, address: str) -> None:
+    """Give the dashboard a summary, the figures of each class and a link to the page; within a Prefect run.
+
+    Args:
+        contents: What the page tells.
+        address: Of the page: a path on this machine, or a URL.
+    """
     cause = f" {contents.stopped_at.error}" if contents.outcome == "failed" and contents.stopped_at.error else ""
     create_markdown_artifact(
-        brief.markdown(contents, place), key="report-summary", description=contents.sentence + cause
+        brief.markdown(contents, address), key="report-summary", description=contents.sentence + cause
     )
     if contents.evaluation is not None:
         create_table_artifact(
@@ -73,12 +87,11 @@ def publish_artifacts(contents: ReportContents, place: str) -> None:
             key="report-classes",
             description="Precision, recall and F1 of each class on the test images.",
         )
-    local = scheme_of(place) is None
-    create_link_artifact(
-        Path(place).as_uri() if local else place,
-        link_text="Report",
-        key="report-file",
-        description=f"On {gethostname()}: `{place}`. Browsers open no file from another page: copy the address there."
-        if local
-        else f"In the store: `{place}`",
-    )
+    match scheme_of(address):
+        case None:
+            link, where = Path(address).as_uri(), f"On {gethostname()}: `{address}`. {UNSERVED}"
+        case "http" | "https":
+            link, where = address, "The whole page."
+        case _:
+            link, where = address, f"In the store: `{address}`. {UNSERVED}"
+    create_link_artifact(link, link_text="Report", key="report-file", description=where)

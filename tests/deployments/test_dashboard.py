@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -70,6 +71,9 @@ def test_it_starts_everything_runs_what_is_asked_for_and_leaves_nothing(tmp_path
             lambda: process.poll() is None,
         )
         assert {"server", "worker"} <= {word for found in marked(store) for word in found.cmdline()}
+
+        served = deployment["job_variables"]["reports_url"]
+        assert httpx.get(f"{served}/health", trust_env=False).status_code == 200
 
         again = servers.call(environment(store), "deployments.dashboard")
         assert again.returncode == 0

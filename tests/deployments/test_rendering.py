@@ -27,6 +27,7 @@ def test_what_is_set_is_filled_in() -> None:
         "RETRAINING_CACHE": "/var/cache/store",
         "RETRAINING_DROPS": "s3://bucket/drops",
         "MLFLOW_TRACKING_URI": "https://mlflow:5000",
+        "RETRAINING_REPORTS_URL": "https://reports:6443",
     }
     content = rendering.render(FOLDER / "prefect.yaml", rendering.values(environ, "kubernetes", "gpu"))
     for deployment in content["deployments"]:
@@ -34,6 +35,7 @@ def test_what_is_set_is_filled_in() -> None:
         assert variables["store"] == "s3://bucket/store"
         assert variables["cache"] == "/var/cache/store"
         assert variables["mlflow_tracking_uri"] == "https://mlflow:5000"
+        assert variables["reports_url"] == "https://reports:6443"
         assert ("gpu_slot" in variables) == (deployment["work_pool"]["name"] == "gpu")
     assert content["deployments"][1]["parameters"]["ingest"] == {"drops": "s3://bucket/drops"}
 
@@ -53,6 +55,7 @@ def test_containers_without_a_store_are_refused(kind: Kind) -> None:
         ("MLFLOW_TRACKING_URI", "postgresql://me:hunter2@postgres/mlflow"),
         ("RETRAINING_STORE", "s3://hunter2@bucket/store"),
         ("RETRAINING_LEDGER", "s3://me:hunter/2@bucket/ledger"),
+        ("RETRAINING_REPORTS_URL", "https://me:hunter2@host:6443"),
         ("RETRAINING_DROPS", "https://host/drops?X-Amz-Signature=1&sig=hunter2"),
     ],
 )
@@ -61,6 +64,12 @@ def test_what_lets_somebody_in_is_refused_and_not_shown(name: str, value: str) -
         rendering.values({name: value}, "process", "gpu")
     assert "hunter" not in str(error.value)
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("value", ["/srv/reports", "host:6443", "s3://bucket/runs"])
+def test_reports_are_served_by_a_web_server(value: str) -> None:
+    with pytest.raises(DeployError, match=f"RETRAINING_REPORTS_URL is '{value}'; expected the URL of a web server"):
+        rendering.values({"RETRAINING_REPORTS_URL": value}, "process", "gpu")
 
 
 def test_the_user_of_a_database_is_no_secret() -> None:

@@ -111,6 +111,9 @@ def test_a_person_fills_in_the_form(service: Service, pictures: Path) -> None:
         dashboard.open(f"/artifacts/artifact/{found['id']}", summary["verdict"][:30])
         dashboard.screenshot("verdict", height=1400)
         assert dashboard.foreign == []
+        with dashboard.followed(service.processes.reports_url) as report:
+            assert run["name"] in report.inner_text("body")
+            report.screenshot(path=pictures / "report.png")
 
 
 def test_a_worker_killed_in_training_is_noticed_and_the_next_run_goes_on(service: Service) -> None:

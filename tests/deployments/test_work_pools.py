@@ -221,6 +221,7 @@ def test_what_all_kinds_share_becomes_the_same_environment(kind: Kind) -> None:
         "cache": "/cache",
         "ledger": "s3://bucket/ledger",
         "mlflow_tracking_uri": "https://mlflow.example",
+        "reports_url": "https://reports.example",
         "device": "auto",
         "backend": "jax",
         "gpu_slot": "gpu",
@@ -238,6 +239,7 @@ def test_what_all_kinds_share_becomes_the_same_environment(kind: Kind) -> None:
             "RETRAINING_GPU_SLOT": "gpu",
             "RETRAINING_NUM_DEVICES": "2",
             "MLFLOW_TRACKING_URI": "https://mlflow.example",
+            "RETRAINING_REPORTS_URL": "https://reports.example",
             **TELEMETRY_OFF,
         }.items()
     )
