@@ -5,6 +5,7 @@
 Importing this module loads neither TensorFlow nor Great Expectations nor MLflow; each is loaded where a step runs.
 """
 
+import logging
 import os
 import sys
 import warnings
@@ -33,13 +34,15 @@ from tasks.register.candidate import Candidate
 from tasks.register.config import RegisterConfig
 from tasks.register.step import register as register_step
 from tasks.report.config import ReportConfig
-from tasks.report.summary import Summary
+from tasks.report.summary import Summary, read_finished
 from tasks.train import plan
 from tasks.train import preflight as train_preflight
 from tasks.train.config import TrainConfig
 from tasks.train.step import train as train_step
 from tasks.validate.config import ValidateConfig
 from tasks.validate.step import validate as validate_step
+
+logger = logging.getLogger(__name__)
 
 # The flow has one parameter a step, and pydantic's models, of which Prefect makes one for it, have methods of the
 # same names.
@@ -100,6 +103,11 @@ def retrain(
     }
     with machine.use(machine.current() or machine.from_environment(os.environ)), logs_sent_to_dashboard():
         store.current().check_writable()
+        finished = read_finished(store.current().shared("runs"), str(runtime.flow_run.id))
+        if finished is not None:
+            # Retried on the dashboard, or started twice: what it came to must not be written over.
+            logger.warning("This run has ended before and stays as it is; for another, start another run.")
+            return dashboard.ended(finished, finished.verdict)
         recipe = plan.resolve_recipe(train)
         run = Run(source, recipe, train, _scheduled(), force, sections)
         steps = run.steps

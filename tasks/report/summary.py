@@ -4,15 +4,17 @@ python -m tasks.report.summary > tasks/report/summary.schema.json
 """
 
 import json
+import logging
 import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.files import write_atomically
 from tasks.report.contents import ReportContents, RunOutcome
+from tasks.shared_folder import SharedFolder
 from tasks.values.dataset import RawDataset
 from tasks.values.decision import Decision
 from tasks.values.drops import DropOutcomes, DropState
@@ -22,6 +24,8 @@ from tasks.values.near_duplicates import NearDuplicates
 from tasks.values.robustness import Robustness
 from tasks.values.start import StartChoice
 from tasks.values.validation import Validation
+
+logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
 WAITING = "waiting.json"
@@ -267,6 +271,25 @@ def write_summary(summary: Summary, folder: str) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, summary.model_dump_json(indent=2) + "\n")
     return str(path)
+
+
+def read_finished(runs: SharedFolder, run_id: str) -> Summary | None:
+    """What a run wrote that came to its end, a verdict and a bundle; None where it did not, or other code wrote it.
+
+    Args:
+        runs: It has a folder for each run.
+        run_id: The run's.
+    """
+    name = f"{run_id}/{SUMMARY}"
+    found = runs.read([name]).get(name)
+    if found is None:
+        return None
+    try:
+        summary = Summary.model_validate_json(found)
+    except ValidationError as error:
+        logger.warning("%s is not of this version of the code: %s", runs.place(name), error)
+        return None
+    return summary if summary.outcome not in ("waiting", "failed") and summary.bundle is not None else None
 
 
 def json_schema() -> dict[str, Any]:
