@@ -78,7 +78,12 @@ def describe(place: Path) -> Listing:
     kind = _kind(place)
     digest, num_images = hashlib.sha256(), 0
     for name, path in _files(place, kind):
-        status = path.stat()
+        try:
+            status = path.stat()
+        except OSError as error:  # it was there a moment ago
+            raise BadDataError(
+                f"{path} cannot be read: {error.strerror}; start again when nobody writes to the folder"
+            ) from error
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
         num_images += _num_rows(path) if kind == "parquet" else 1
     if kind == "archive":

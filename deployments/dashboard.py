@@ -59,7 +59,8 @@ def run(console: Console, port: int | None) -> int:
         raise DeployError(
             f"{home / 'dashboard.lock'} cannot be locked: {error.strerror}. Does the store belong to another user?"
         ) from error
-    # What a dashboard left that was killed would hold database and ports.
+    # What a dashboard left that was killed would hold database and ports, and its note name a dead one.
+    note.unlink(missing_ok=True)
     kill_leftovers(home)
     chosen = free_port(port, DEFAULT_PORT)
     address = f"http://127.0.0.1:{chosen}"

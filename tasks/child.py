@@ -75,7 +75,7 @@ def run(
     """Run one verb of `cnn_model` to its end.
 
     Args:
-        verb: `train`, `evaluate`, `export` or `devices`.
+        verb: Of `python -m cnn_model`, one that tells in events.
         arguments: Its command line.
         timeout_seconds: Wall-clock limit; at it the whole process group is ended.
         stall_seconds: Limit of the time without an event; at it likewise. None for verbs that tell of no progress.

@@ -67,7 +67,11 @@ class Inventory(Protocol):
         """
 
     def models(self) -> list[str]:
-        """The registered models that decisions were made about, sorted."""
+        """The registered models that decisions were made about, sorted.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
 
     def remove(self, item: Item, unused_since: float) -> bool:
         """Take an item away; whether it went. One that was used after `unused_since` stays.
@@ -128,7 +132,8 @@ class FolderInventory:
 
     def models(self) -> list[str]:
         """See `Inventory`."""
-        return sorted(path.name for path in self._in("decisions"))
+        with self._explained("read"):
+            return sorted(path.name for path in self._in("decisions"))
 
     def remove(self, item: Item, unused_since: float) -> bool:
         """See `Inventory`."""

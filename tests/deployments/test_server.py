@@ -14,6 +14,7 @@ from flows import approval
 from tasks.errors import ConfigurationError
 from tasks.register.config import RegisterConfig
 from tests import servers
+from tests.files import files_with
 from tests.processes import wait_for
 
 
@@ -53,8 +54,9 @@ def test_credentials_in_the_form_are_refused_before_a_run_exists_that_keeps_them
     deployment = httpx.get(f"{url}/deployments/name/retrain/retrain-manual").json()
     answer = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters})
     assert answer.status_code == 409, answer.text
-    stored = [path for path in Path(deployed["PREFECT_HOME"]).rglob("*") if path.is_file()]
-    assert [path.name for path in stored if b"hunter2" in path.read_bytes()] == []
+    home = Path(deployed["PREFECT_HOME"])
+    assert files_with(home, "retrain-manual")
+    assert files_with(home, "hunter2") == []
 
 
 @pytest.mark.parametrize(

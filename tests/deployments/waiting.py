@@ -1,6 +1,5 @@
 """A run that waits for a person."""
 
-import time
 from typing import Literal
 
 from prefect import State, flow
@@ -18,7 +17,5 @@ class Approval(RunInput):
 @flow
 def waiting() -> State[None]:
     """Ends with what was decided as its message."""
-    # Its first sign of life is with the server before it comes to rest: one that comes after would be the last.
-    time.sleep(3)
     answer = suspend_flow_run(wait_for_input=Approval, timeout=3600)
     return Completed(message=answer.decision)

@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,6 @@ class FinishedRun:
 
     store: Path
     summary: Summary
-
-
-Retrain = Callable[..., Summary]
 
 
 def retrain_in(folder: Path, **parameters: Any) -> Summary:

@@ -26,14 +26,18 @@ Events = Callable[[], list[tuple[str, str, str]]]
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path, prefect_server: None) -> Iterator[Place]:
+def bucket(s3_endpoint: str, s3_environment: None) -> Iterator[BucketPlace]:
+    made = BucketPlace(s3_endpoint)
+    yield made
+    made.destroy()
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path, prefect_server: None) -> Place:
     if getattr(request, "param", "folder") == "folder":
-        yield FolderPlace(tmp_path / "drops")
-    else:
-        request.getfixturevalue("s3_environment")
-        bucket = BucketPlace(request.getfixturevalue("s3_endpoint"))
-        yield bucket
-        bucket.destroy()
+        return FolderPlace(tmp_path / "drops")
+    found: BucketPlace = request.getfixturevalue("bucket")
+    return found
 
 
 @pytest.fixture
@@ -151,10 +155,8 @@ def test_a_memory_that_is_damaged_tells_again(place: Place, look: Look, tmp_path
 
 
 def test_what_one_machine_told_of_no_other_tells_of_again(
-    place: Place, events: Events, tmp_path: Path, s3_endpoint: str, s3_environment: None
+    place: Place, bucket: BucketPlace, events: Events, tmp_path: Path
 ) -> None:
-    bucket = BucketPlace(s3_endpoint)
-
     def looks(name: str) -> str:
         with machine.use(Machine(store=tmp_path / name, bucket=f"{bucket.address}/store")):
             return str(watch(drops=place.address, return_state=True).message)
@@ -166,4 +168,3 @@ def test_what_one_machine_told_of_no_other_tells_of_again(
     assert looks("second") == "New: paris."
     assert looks("first") == "No new drop."
     assert [name for _, name, _ in events()] == ["berlin", "paris"]
-    bucket.destroy()

@@ -29,6 +29,7 @@ from tasks.machine import Machine
 from tasks.report.summary import Summary
 from tasks.values.execution import StepName
 from tests.flows.conftest import FinishedRun, retrain_in
+from tests.processes import wait_for
 
 STEPS: list[StepName] = ["ingest", "validate", "preprocess", "train", "evaluate", "register", "report"]
 
@@ -68,8 +69,29 @@ def test_the_dashboard_has_the_figures_and_the_epochs(first_run: FinishedRun) ->
     with get_client(sync_client=True) as client:
         kept = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run])))
         shown = client.read_flow_run(run)
-        tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
-        messages = [log.message for log in client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])))]
+
+        # Both travel beside the run, and may arrive after it.
+        def tasks() -> set[str]:
+            found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
+            return {task.name for task in found}
+
+        def messages() -> list[str]:
+            return [log.message for log in client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])))]
+
+        expected = {
+            "ingest, synthetic images",
+            "validate synthetic",
+            "preprocess synthetic",
+            "train tutorial-64-logits seed 1, epochs: 1",
+            "evaluate tutorial-64-logits seed 1",
+            "register tutorial-64-logits",
+            "export for serving",
+            "bundle of version 1",
+            "report, promoted",
+        }
+        wait_for(lambda: expected <= tasks())
+        assert tasks() == expected
+        wait_for(lambda: any(message.startswith("epoch 1 of 1: loss") for message in messages()))
     first_line, *lines = {artifact.key: str(artifact.data) for artifact in kept}["report-summary"].splitlines()
     assert first_line == f"**{first_run.summary.verdict}**"
     assert "- Model: practice-cnn, version 1" in lines
@@ -79,18 +101,6 @@ def test_the_dashboard_has_the_figures_and_the_epochs(first_run: FinishedRun) ->
     assert shown.state.message == first_run.summary.verdict
     assert first_run.summary.dataset is not None
     assert set(shown.tags) == {f"data:{first_run.summary.dataset.digest[:12]}", "practice-cnn:v1", "promoted"}
-    assert {task.name for task in tasks} == {
-        "ingest, synthetic images",
-        "validate synthetic",
-        "preprocess synthetic",
-        "train tutorial-64-logits seed 1, epochs: 1",
-        "evaluate tutorial-64-logits seed 1",
-        "register tutorial-64-logits",
-        "export for serving",
-        "bundle of version 1",
-        "report, promoted",
-    }
-    assert any(message.startswith("epoch 1 of 1: loss") for message in messages)
 
 
 def test_nothing_new_ends_as_unchanged_without_a_second_version(filled_store: Path) -> None:

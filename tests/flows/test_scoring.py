@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
 
 from flows.execution import StepFailedError
 from flows.scoring import score
@@ -147,7 +148,8 @@ def test_the_dashboard_says_what_was_scored(prefect_server: None, champion: Stor
     summary = scored(images)
     with get_client(sync_client=True) as client:
         (run,) = client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[summary.run_id])))
-        (artifact,) = [item for item in client.read_artifacts() if str(item.flow_run_id) == summary.run_id]
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(summary.run_id)]))
+        (artifact,) = client.read_artifacts(artifact_filter=wanted)
     assert (run.name, run.state_name) == (f"score local {MODEL} champion", "Completed")
     text = str(artifact.data)
     assert text.startswith(f"23 images, by {MODEL} version 1, ")

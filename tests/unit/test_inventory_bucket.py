@@ -1,15 +1,16 @@
 """A store in a bucket: the same is found, kept and removed as in a folder."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Timer
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 
-from tasks import machine, retention, store
+from tasks import inventory_bucket, machine, retention, store
 from tasks.errors import ConfigurationError, StoreError
 from tasks.inventory import FolderInventory, Item
 from tasks.inventory_bucket import BucketInventory
@@ -172,11 +173,12 @@ def there(bucket: Bucket, artifact: Reference) -> bool:
     return any(artifact.digest in name for name in bucket.names())
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.5])
+@pytest.mark.parametrize("late", [False, True])
 def test_what_is_sent_anew_while_it_is_removed_stays(
-    folder: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, seconds: float
+    folder: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
-    """A machine with a copy notes a use between the removal of the manifest and that of the rest."""
+    """A machine with a copy notes a use between the removal of the manifest and that of the rest: at once, or while the
+    removal waits for such machines."""
     bucket.upload(folder)
     s3.age(BUCKET, 365)
     inventory = BucketInventory(Objects(URL))
@@ -184,18 +186,26 @@ def test_what_is_sent_anew_while_it_is_removed_stays(
     [artifact] = [item for item, _ in found.doomed if item.kind == "artifacts"]
     prefix = f"artifacts/{artifact.name[:2]}/{artifact.name}"
     names = {name for name in bucket.names() if name.startswith(prefix)}
-    delete = Objects.delete
+    manifest, delete = f"{prefix}/manifest.json", Objects.delete
+
+    def send_anew() -> None:
+        Objects(URL).write(manifest, (folder / manifest).read_bytes())
 
     def deleted(self: Objects, name: str) -> None:
         delete(self, name)
-        if name == f"{prefix}/manifest.json":
-            sender = Timer(seconds, self.write, (name, (folder / name).read_bytes()))
-            sender.start()
-            if not seconds:
-                sender.join()
+        if name == manifest and not late:
+            send_anew()
 
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if late and manifest not in bucket.names():
+            send_anew()
+
+    waits: list[float] = []
     monkeypatch.setattr(Objects, "delete", deleted)
+    monkeypatch.setattr(inventory_bucket, "time", SimpleNamespace(time=time.time, sleep=wait))
     assert artifact not in retention.remove(inventory, found)
+    assert set(waits) == {inventory_bucket.SETTLE_SECONDS}
     assert {name for name in bucket.names() if name.startswith(prefix)} == names
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks import locks
+from tests.processes import wait_for
 
 HOLDER = """
 import sys, time
@@ -44,6 +45,7 @@ def test_who_waits_is_told_the_holder_and_goes_on_when_that_is_killed(tmp_path: 
 
     thread = threading.Thread(target=wait)
     thread.start()
+    wait_for(lambda: told)
     assert not entered.wait(1)
     assert len(told) == 1
     assert told[0].startswith(f"process {holder.pid} on ")

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Timer
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from tasks import ledger, machine, remote_store, shared_prefix, store
 from tasks.errors import ConfigurationError, StoreError, TransientError
 from tasks.machine import Machine, from_environment
-from tasks.objects import Objects
 from tasks.remote_store import RemoteStore
 from tasks.store import Reference
 from tests import s3
@@ -170,18 +169,15 @@ def test_a_manifest_that_a_pruning_deletes_just_after_its_use_was_noted_is_misse
     reference = publish(here, a="hello")
     s3.age("team", 30)
     make_old(here, 30)
-    upload = Objects.upload
-    pruned: list[Timer] = []
+    waits: list[float] = []
 
-    def uploaded(self: Objects, files: dict[str, Path]) -> None:
-        upload(self, files)
-        if not pruned:  # it had seen the old manifest
-            pruned.append(Timer(0.3, bucket.remove, [artifact(reference, "manifest.json")]))
-            pruned[0].start()
+    def prune_meanwhile(seconds: float) -> None:  # it had seen the old manifest
+        waits.append(seconds)
+        bucket.remove(artifact(reference, "manifest.json"))
 
-    monkeypatch.setattr(Objects, "upload", uploaded)
+    monkeypatch.setattr(remote_store, "time", SimpleNamespace(time=time.time, sleep=prune_meanwhile))
     here.fetch(reference)
-    pruned[0].join()
+    assert waits == [remote_store.PRUNING_SECONDS]
     assert (elsewhere.fetch(reference) / "a").read_text() == "hello"
 
 

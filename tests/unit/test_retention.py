@@ -292,9 +292,12 @@ def test_killed_at_any_removal_it_leaves_a_store_that_is_whole(opened: Store, tm
             plan = retention.plan(inventory, FEW)
             child = os.fork()
             if child == 0:
-                kills(number)
-                retention.remove(inventory, plan)
-                os._exit(0)
+                try:
+                    kills(number)
+                    retention.remove(inventory, plan)
+                    os._exit(0)
+                finally:  # whatever it raises, it must not go on as a second pytest
+                    os._exit(1)
             _, status = os.waitpid(child, 0)
             require_whole(store.current())
             assert verify(NAME, open_ledger(NAME)).faults == ()
@@ -308,6 +311,7 @@ def test_killed_at_any_removal_it_leaves_a_store_that_is_whole(opened: Store, tm
             require_whole(store.current())
         shutil.rmtree(folder)
         if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
             break
     assert number > 10
 

@@ -55,7 +55,7 @@ def test_who_waits_is_told_the_holder_and_goes_on_when_that_was_killed(
 
 
 def test_a_holder_that_gives_signs_of_life_keeps_its_turn(bucket: BucketPlace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_turn, "LEASE_SECONDS", 5.0)
+    monkeypatch.setattr(object_turn, "LEASE_SECONDS", 10.0)
     monkeypatch.setattr(object_turn, "BEAT_SECONDS", 0.2)
     entered = threading.Event()
 
@@ -66,7 +66,7 @@ def test_a_holder_that_gives_signs_of_life_keeps_its_turn(bucket: BucketPlace, m
     thread = threading.Thread(target=wait)
     with object_turn.enter(Objects(bucket.address), "_turns", unexpected):
         thread.start()
-        assert not entered.wait(8)
+        assert not entered.wait(13)
     thread.join(60)
     assert entered.is_set()
 

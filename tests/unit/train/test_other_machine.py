@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -55,7 +56,9 @@ def test_a_training_whose_machine_is_lost_goes_on_on_another(bucket: BucketPlace
         wait_for(lambda: checkpoints_in(bucket), alive=lambda: lost.poll() is None)
     finally:
         for process in (lost, *lost.children(recursive=True)):
-            process.kill()
+            # The trainer ends by itself when its parent is gone.
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         lost.wait()
     last = int(checkpoints_in(bucket)[-1].removeprefix("epoch-").removesuffix(".json"))
 
@@ -63,8 +66,9 @@ def test_a_training_whose_machine_is_lost_goes_on_on_another(bucket: BucketPlace
         model = train.fn(publish_splits(store.current()), make_recipe(EPOCHS), 1, TrainConfig())
         assert store.current().fetch(model.artifact).joinpath("model.keras").exists()
 
-    assert model.result.resumed_after_epoch == last
-    assert 1 <= last < EPOCHS
+    # One that was just being sent may have arrived after the look.
+    assert model.result.resumed_after_epoch is not None
+    assert 1 <= last <= model.result.resumed_after_epoch < EPOCHS
     assert [epoch.epoch for epoch in model.result.history] == list(range(1, EPOCHS + 1))
     assert checkpoints_in(bucket) == []
     assert any(name.endswith(f"{model.artifact.digest}/model.keras") for name in bucket.names())
