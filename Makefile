@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-service check fix dashboard deploy prune benchmark benchmark-checks benchmark-pipeline
+.PHONY: help sync run test test-service check fix dashboard deploy prune benchmark benchmark-checks benchmark-pipeline
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,9 +48,15 @@ benchmark-checks: .venv/.synced ## Plant faults in drops of real images and coun
 benchmark-pipeline: .venv/.synced ## Time the pipeline, first run against later ones; about 5 minutes.
 	@$(PYTHON) -m benchmarks.pipeline $(ARGS)
 
-# The locked environment; bytecode once, so that the first run is not slower than the others.
+sync: | $(UV) ## Make the environment anew; with extras, which it keeps: make sync EXTRAS=gpu.
+	$(UV) sync --locked --compile-bytecode $(addprefix --extra ,$(EXTRAS))
+	@echo $(EXTRAS) > .venv/.extras
+	@touch .venv/.synced
+
+# The locked environment; bytecode once, so that the first run is not slower than the others. What is not named is
+# removed, CUDA's libraries too, so the extras of the last `make sync` are kept beside it.
 .venv/.synced: pyproject.toml uv.lock | $(UV)
-	$(UV) sync --locked --compile-bytecode
+	$(UV) sync --locked --compile-bytecode $(addprefix --extra ,$(shell cat .venv/.extras 2>/dev/null))
 	@touch $@
 
 # uv from PyPI, in an environment of its own, where the machine has none.

@@ -3,8 +3,8 @@
     python -m deployments.dashboard --help
 
 It starts a Prefect server, a worker for each pool and a server of the reports, and deploys. What they keep and their
-logs lie in the store's folder `prefect-server`. Ctrl-C, SIGTERM or the end of one of the processes ends all of them,
-and the runs at work.
+logs lie in the store's folder `prefect-server`. Ctrl-C, SIGTERM, a closed terminal or the end of one of the
+processes ends all of them, and the runs at work.
 """
 
 import argparse
@@ -28,6 +28,9 @@ from tasks import machine
 from tasks.errors import ConfigurationError
 
 DEFAULT_PORT = 4200
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, systemd, and a terminal that is closed."""
+
 POLL_SECONDS = 0.5
 
 
@@ -93,8 +96,8 @@ def run(console: Console, port: int | None) -> int:
             time.sleep(POLL_SECONDS)
     finally:
         # A second Ctrl-C must not leave half of them.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
         with console.status("Ending runs, workers and server"):
             processes.end()
         note.unlink(missing_ok=True)
@@ -146,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--port", type=int, help=f"of the server; else {DEFAULT_PORT}, or the next one that is free")
     chosen = parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDING:
         # Also where a shell has it ignore Ctrl-C, as in the background of a script.
         signal.signal(number, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True)

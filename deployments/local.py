@@ -24,6 +24,9 @@ MARK = "CIFAR10_DASHBOARD"
 PREFECT = ("prefect", "--no-prompt")
 START_SECONDS = 180
 END_SECONDS = 15
+MAX_LOG_BYTES = 20 * 2**20
+"""A longer log is put aside, in the place of the one before, when its process is started."""
+
 NUM_PORTS = 20
 """How many are tried, from the usual one on."""
 
@@ -131,7 +134,7 @@ class Processes:
         """
         for name, process in self._all().items():
             if process.poll() is not None:
-                last = [line for line in self._log(name).read_text(errors="replace").splitlines() if line.strip()][-1:]
+                last = [line for line in _end_of(self._log(name)).splitlines() if line.strip()][-1:]
                 what = (
                     "The server of reports" if name == "reports" else f"Prefect's {name.replace('-', ' of the pool ')}"
                 )
@@ -149,7 +152,10 @@ class Processes:
             process.wait()
 
     def _start(self, name: str, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        with self._log(name).open("ab") as log:
+        log_file = self._log(name)
+        if log_file.exists() and log_file.stat().st_size > MAX_LOG_BYTES:
+            log_file.replace(log_file.with_suffix(".1.log"))
+        with log_file.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -176,6 +182,12 @@ def _marked(home: Path) -> Iterator[psutil.Process]:
                 yield process
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
+
+
+def _end_of(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(-min(log.stat().st_size, 4096), os.SEEK_END)
+        return file.read().decode(errors="replace")
 
 
 def _children(pid: int) -> list[psutil.Process]:

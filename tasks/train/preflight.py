@@ -59,7 +59,7 @@ def check_backend(settings: Machine) -> None:
     if find_spec(settings.backend) is None:
         if settings.backend == "jax":
             extra = "jax-gpu" if settings.device == "gpu" else "jax"
-            what = f"run `uv sync --extra {extra}`, or choose --backend tensorflow"
+            what = f"run `make sync EXTRAS={extra}`, or choose --backend tensorflow"
         else:
             what = "run `uv sync`"
         raise ConfigurationError(f"The backend {settings.backend} is wanted and not installed; {what}.")

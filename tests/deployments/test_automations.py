@@ -123,6 +123,15 @@ def test_a_killed_run_is_crashed_and_told(impatient: dict[str, str], channel: Ch
     assert text.endswith(f"/runs/flow-run/{run['id']}")
 
 
+def test_a_run_that_never_starts_is_crashed(impatient: dict[str, str]) -> None:
+    deployment = servers.get(impatient, "/deployments/name/retrain/retrain-manual")
+    pending = {"state": {"type": "PENDING"}}
+    run = servers.post(impatient, f"/deployments/{deployment['id']}/create_flow_run", pending)
+    wait_for(lambda: servers.get(impatient, f"/flow_runs/{run['id']}")["state"]["type"] == "CRASHED")
+    message = servers.get(impatient, f"/flow_runs/{run['id']}")["state"]["message"]
+    assert message == "Pending for an hour: its worker was gone before it began."
+
+
 def test_a_failed_run_is_told_once_with_the_first_line_of_its_cause(
     impatient: dict[str, str], channel: Channel
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deployments import pools
 from tests import servers
@@ -19,10 +20,16 @@ MOST_TICKS = 100
 """So many of a deployment Prefect's scheduler plans ahead, for somebody to find late after an outage."""
 
 
-def test_the_pool_lets_in_all_that_an_outage_leaves() -> None:
+def test_the_pools_let_in_all_that_an_outage_leaves() -> None:
     """Those that it does not let in beside the first run after it, instead of being cancelled."""
-    (gpu,) = (pool for pool in pools.load("process") if pool.name == "gpu")
-    assert gpu.concurrency_limit is None or gpu.concurrency_limit >= MOST_TICKS
+    for pool in pools.load("process"):
+        assert pool.concurrency_limit is None or pool.concurrency_limit >= MOST_TICKS
+
+
+def test_what_a_schedule_starts_is_cancelled_beside_another() -> None:
+    for deployment in yaml.safe_load((pools.FOLDER.parent / "prefect.yaml").read_text())["deployments"]:
+        strategy = deployment["concurrency_limit"]["collision_strategy"]
+        assert strategy == ("CANCEL_NEW" if deployment.get("schedules") else "ENQUEUE"), deployment["name"]
 
 
 @pytest.fixture

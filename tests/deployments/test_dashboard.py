@@ -28,10 +28,10 @@ def environment(store: Path) -> dict[str, str]:
 
 
 @contextmanager
-def dashboard(store: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def dashboard(store: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     """The process, and the address that it says."""
     said = store.with_suffix(".txt")
-    command = [sys.executable, "-m", "deployments.dashboard"]
+    command = [sys.executable, "-m", "deployments.dashboard", *arguments]
     with said.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment(store), cwd=servers.ROOT)
     try:
@@ -98,13 +98,19 @@ def test_it_starts_everything_runs_what_is_asked_for_and_leaves_nothing(tmp_path
 @pytest.mark.service
 def test_what_a_killed_one_left_is_ended_by_the_next(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    with dashboard(store) as (process, _):
+    with dashboard(store) as (process, address):
         before = marked(store)
         process.kill()
         process.wait()
         assert all(found.is_running() for found in before)
-        with dashboard(store):
+        # On the same port, which what was left had.
+        with dashboard(store, "--port", address.rpartition(":")[2]) as (process, again):
+            assert again == address
             assert not any(found.is_running() for found in before)
+            # A terminal that is closed.
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(timeout=120) == 0
+            assert marked(store) == []
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:

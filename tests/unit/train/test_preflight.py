@@ -12,7 +12,7 @@ from tasks import machine, store
 from tasks.errors import ConfigurationError, DeviceError, MemoryShortError, StoreError
 from tasks.machine import Machine
 from tasks.store import Store
-from tasks.train import preflight
+from tasks.train import plan, preflight
 
 
 def test_a_machine_that_has_it_all_passes_without_a_child(opened_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_a_backend_that_is_not_installed_names_the_extra(
     monkeypatch.setitem(sys.modules, "jax", None)
     with (
         machine.use(Machine(store=tmp_path, device=device, backend="jax")),
-        pytest.raises(ConfigurationError, match=f"jax is wanted and not installed; run `uv sync --extra {extra}`,"),
+        pytest.raises(ConfigurationError, match=f"jax is wanted and not installed; run `make sync EXTRAS={extra}`,"),
     ):
         preflight.check()
 
@@ -65,6 +65,19 @@ def test_a_gpu_that_is_not_there_stops_at_once(
         pytest.raises(DeviceError, match=r"no GPU is visible to the framework; .* `auto` or `cpu`"),
     ):
         preflight.check()
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_gpu_that_the_framework_does_not_see_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hidden: bool
+) -> None:
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(plan, "NVIDIA_GPU", tmp_path / "nvidia0")
+    # A number that no GPU has: the framework sees none, and nobody hid them all.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1" if hidden else "99")
+    with machine.use(Machine(store=tmp_path)):
+        plan.check_device()
+    assert ("has an NVIDIA GPU and tensorflow sees none: training on the CPU" in caplog.text) != hidden
 
 
 def test_checkpoints_that_nobody_came_back_for_are_cleared(opened_store: Store) -> None:
