@@ -57,15 +57,11 @@ class Dashboard:
         """Press a button."""
         self._page.get_by_role("button", name=button, exact=True).last.click()
 
-    @contextmanager
-    def followed(self, url: str) -> Iterator[Page]:
-        """What a link opens that leads to another server, in a window of its own or in this one."""
-        link = self._page.locator(f"a[href^='{url}']").first
-        address = link.get_attribute("href")
+    def follow(self, url: str) -> None:
+        """Open in this window what the first link leads to that begins so, on another server."""
+        address = self._page.locator(f"a[href^='{url}']").first.get_attribute("href")
         assert address is not None
-        with self._page.context.new_page() as page:
-            page.goto(address)
-            yield page
+        self._page.goto(address)
 
     def screenshot(self, name: str, *, height: int = 1000) -> None:
         """Keep a picture of the page as it is now; `height` in pixels."""

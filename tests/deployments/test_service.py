@@ -21,7 +21,6 @@ from tests.processes import find_descendant, wait_for
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
 
-TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 MANUAL = "retrain/retrain-manual"
 
 
@@ -39,10 +38,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_tick_of_the_schedule_trains_and_promotes(service: Service) -> None:
-    # The server looks at the schedules once a minute, and makes runs of ticks to come alone.
-    soon = datetime.now(UTC) + timedelta(seconds=70)
     deployment = service.deployment("retrain/retrain-weekly")
     with service.worker("one", "gpu"):
+        # The server looks at the schedules once a minute, and makes runs of ticks to come alone.
+        soon = datetime.now(UTC) + timedelta(seconds=70)
         schedule = service.post(
             f"deployments/{deployment['id']}/schedules",
             [
@@ -58,7 +57,7 @@ def test_a_tick_of_the_schedule_trains_and_promotes(service: Service) -> None:
         service.delete(f"deployments/{deployment['id']}/schedules/{schedule['id']}")
     assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
     assert run["auto_scheduled"]
-    assert run["name"] == f"weekly {TODAY} tutorial-64-logits seed 1"
+    assert run["name"] == f"weekly {soon:%Y-%m-%d} tutorial-64-logits seed 1"
     assert service.summary(run)["outcome"] == "promoted"
     assert any(re.fullmatch("data:[0-9a-f]{12}", tag) for tag in run["tags"])
     assert "practice-cnn:v1" in run["tags"]
@@ -111,9 +110,9 @@ def test_a_person_fills_in_the_form(service: Service, pictures: Path) -> None:
         dashboard.open(f"/artifacts/artifact/{found['id']}", summary["verdict"][:30])
         dashboard.screenshot("verdict", height=1400)
         assert dashboard.foreign == []
-        with dashboard.followed(service.processes.reports_url) as report:
-            assert run["name"] in report.inner_text("body")
-            report.screenshot(path=pictures / "report.png")
+        dashboard.follow(service.processes.reports_url)
+        dashboard.wait_for(run["name"])
+        dashboard.screenshot("report")
 
 
 def test_a_worker_killed_in_training_is_noticed_and_the_next_run_goes_on(service: Service) -> None:
