@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prefect.settings import Settings
+from prefect.settings import PREFECT_UI_URL, Settings, temporary_settings
+from prefect.utilities.urls import url_for
 
 from tests import compose
 from tests.compose import FILE, INTERPOLATION, ROOT
@@ -17,6 +18,7 @@ EXAMPLE = FILE.with_name(".env.example")
 CONTENT = compose.read()
 SERVICES: dict[str, dict[str, Any]] = CONTENT["services"]
 ONE_SHOT = {"deploy"}
+RUN = "bf7b2c38-90b6-4818-8de1-020ba5327c78"
 GIVEN = {
     "POSTGRES_PASSWORD": "first",
     "PREFECT_DATABASE_PASSWORD": "second",
@@ -96,12 +98,32 @@ def test_ports_are_on_the_loopback_unless_told() -> None:
     assert all(port.startswith("0.0.0.0:") for port in told)
 
 
+@pytest.mark.parametrize("given", [{}, {"PREFECT_ADDRESS": "https://host.example:4443"}])
+def test_a_notifications_link_is_one_that_a_browser_opens(given: dict[str, str]) -> None:
+    # The automations' text asks Prefect's filter ui_url, which has nothing to say without the setting.
+    environment = compose.service("prefect", {**GIVEN, **given}).environment
+    with temporary_settings({PREFECT_UI_URL: environment["PREFECT_UI_URL"]}):
+        link = url_for("flow-run", RUN, url_type="ui")
+    address = given.get("PREFECT_ADDRESS", "http://127.0.0.1:4200")
+    assert link == f"{address}/runs/flow-run/{RUN}"
+    assert environment["PREFECT_SERVER_UI_API_URL"] == f"{address}/api"
+
+
 def test_the_gpu_worker_alone_reserves_a_gpu() -> None:
     reserved = {name: entry["deploy"]["resources"] for name, entry in SERVICES.items() if "deploy" in entry}
     assert reserved == {
         "worker-gpu": {"reservations": {"devices": [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]}}
     }
     assert SERVICES["worker-gpu"]["profiles"] == ["gpu"]
+
+
+def test_the_proxy_starts_anew_with_what_it_stands_before() -> None:
+    # nginx keeps the addresses that it found at its start.
+    text = (FILE.parent / "nginx" / "nginx.conf").read_text()
+    behind = set(re.findall(r"proxy_pass http://(\w+):", text))
+    assert behind
+    expected = {name: {"condition": "service_healthy", "restart": True} for name in behind}
+    assert SERVICES["proxy"]["depends_on"] == expected
 
 
 def test_files_images_and_volumes_are_there() -> None:
