@@ -1,11 +1,17 @@
 """Which code runs."""
 
+import os
 import subprocess
 from pathlib import Path
 
+VARIABLE = "RETRAINING_CODE_VERSION"
+"""Set in an image, which has no checkout to ask."""
+
 
 def code_version() -> str:
-    """The checkout's commit, with "-dirty" where tracked files differ from it; "unknown" outside a checkout."""
+    """The commit of the image, or of the checkout with "-dirty" where tracked files differ from it; else "unknown"."""
+    if built_from := os.environ.get(VARIABLE, "").strip():
+        return built_from
     root = Path(__file__).parents[1]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

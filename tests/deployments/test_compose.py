@@ -133,6 +133,9 @@ def test_files_images_and_volumes_are_there() -> None:
             assert (FILE.parent / entry["build"]["context"] / entry["build"]["dockerfile"]).is_file()
             assert entry["build"]["target"] in targets
             assert entry["image"] == f"cifar10-retraining:{entry['build']['target']}"
+            # MLflow's image has none of the project's code.
+            told = entry["build"].get("args", {}).get("GIT_COMMIT")
+            assert (told is None) == (entry["build"]["target"] == "mlflow"), entry["image"]
         for volume in entry.get("volumes", ()):
             source = volume.split(":")[0]
             assert (FILE.parent / source).is_file() if source.startswith(".") else source in CONTENT["volumes"]

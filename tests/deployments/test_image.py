@@ -12,6 +12,7 @@ import pytest
 from docker.utils.build import exclude_paths
 
 from deployments import pools
+from flows import lineage
 from tests.compose import ROOT
 
 DOCKERFILE = ROOT / "deployments" / "Dockerfile"
@@ -79,6 +80,14 @@ def test_an_image_is_not_root_and_tells_its_health(target: str) -> None:
     assert "DO_NOT_TRACK=1" in stage
     assert not re.search(r"PASSWORD|SECRET|TOKEN|AUTH_STRING", stage)
     assert "NVIDIA_VISIBLE_DEVICES=" not in stage
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_an_image_takes_along_the_commit_that_it_is_built_from(target: str) -> None:
+    stage = stages()[target]
+    assert f'\nARG GIT_COMMIT=""\nENV {lineage.VARIABLE}=$GIT_COMMIT\n' in stage
+    # What comes after it would be made anew with each commit.
+    assert stage.index("ARG GIT_COMMIT") > max(found.start() for found in re.finditer(r"^RUN ", stage, re.MULTILINE))
 
 
 def test_pools_name_the_images_user_and_folders() -> None:
