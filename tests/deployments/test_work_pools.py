@@ -189,6 +189,8 @@ def test_the_gpu_pools_container(engine: RecordingEngine) -> None:
 def test_the_cpu_pools_container_asks_for_no_gpu_and_with_s3_for_no_store(engine: RecordingEngine) -> None:
     host = container(engine, "cpu", ON_S3)["HostConfig"]
     assert not host.get("DeviceRequests")
+    # So many short runs that what they leave would fill the disk.
+    assert host["AutoRemove"] is True
     assert [bind.split(":")[1] for bind in host["Binds"]] == ["/srv/cache", "/run/secrets"]
 
 
