@@ -171,6 +171,19 @@ def print_table(changes: Sequence[Change]) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table(changes))
 
 
+def warnings(environ: Mapping[str, str], kind: Kind) -> list[str]:
+    """What was deployed as asked, and may not be what was meant; one line each."""
+    found = []
+    if not environ.get("RETRAINING_DROPS"):
+        found.append("RETRAINING_DROPS is not set: runs train on CIFAR-10 alone, without drops.")
+    if rendering.lacks_mlflow(environ, kind):
+        found.append(
+            "MLFLOW_TRACKING_URI is not set: with a store on object storage, each worker needs it in its own "
+            "environment, or its runs stop at once."
+        )
+    return found
+
+
 def main(arguments: Sequence[str]) -> int:
     """Deploy, and say what changed; the exit code: 2 for what was asked wrongly, 1 for what went wrong."""
     parser = argparse.ArgumentParser(
@@ -191,8 +204,8 @@ def main(arguments: Sequence[str]) -> int:
         Console(stderr=True, highlight=False, soft_wrap=True).print(escape(str(error)), style="bold red")
         return error.exit_code
     print_table(changes)
-    if not os.environ.get("RETRAINING_DROPS"):
-        print_warning("RETRAINING_DROPS is not set: runs train on CIFAR-10 alone, without drops.")
+    for line in warnings(os.environ, chosen.kind):
+        print_warning(line)
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from deployments import pools
 from deployments.errors import DeployError
 from deployments.pools import Kind
 from tasks import machine
@@ -61,7 +62,7 @@ def values(environ: Mapping[str, str], kind: Kind, device: str) -> dict[str, str
 
     Raises:
         DeployError: if a value lets in whoever reads it, since all of them are shown in the dashboard; or is a
-            relative path; or containers would have no store.
+            relative path; or containers would have no store, or one on object storage and no MLflow server.
     """
     given = {name: environ[name] for name in READ if environ.get(name)}
     for name, value in given.items():
@@ -75,10 +76,28 @@ def values(environ: Mapping[str, str], kind: Kind, device: str) -> dict[str, str
             "or to the folder under which all containers see the store, such as /srv/store.",
             exit_code=2,
         )
+    if kind != "process" and lacks_mlflow(given, kind):
+        raise DeployError(
+            f"MLFLOW_TRACKING_URI is not set, and the store {given['RETRAINING_STORE']} is for several machines: every "
+            f"run in {kind} would stop at once. Set it to the URL of an MLflow server.",
+            exit_code=2,
+        )
     given.setdefault("RETRAINING_HOME", str(ROOT) if kind == "process" else CHECKOUT_IN_IMAGE)
     if kind == "process":
         given.setdefault("RETRAINING_STORE", f"{given['RETRAINING_HOME']}/store")
     return given | {"RETRAINING_DEVICE": device, "RETRAINING_GPU_SLOT": GPU_SLOT}
+
+
+def lacks_mlflow(environ: Mapping[str, str], kind: Kind, folder: Path = pools.FOLDER) -> bool:
+    """Whether the store is on object storage, which needs an MLflow server, and neither variable nor pool names one.
+
+    A process has its worker's environment and may find one there, such as by another address on each machine; a
+    container has nothing of it.
+    """
+    if not environ.get("RETRAINING_STORE", "").startswith("s3://") or environ.get("MLFLOW_TRACKING_URI"):
+        return False
+    variables = [pool.template["variables"]["properties"] for pool in pools.load(kind, folder)]
+    return not all(found["mlflow_tracking_uri"].get("default") for found in variables)
 
 
 def render(path: Path, filling: Mapping[str, str]) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """What `prefect.yaml` becomes on one machine."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
-from deployments import rendering
+from deployments import apply, pools, rendering
 from deployments.check import FOLDER
 from deployments.errors import DeployError
 from deployments.pools import KINDS, Kind
+from tasks import machine
+from tasks.errors import ConfigurationError
 
 
 def test_what_is_not_set_is_left_out() -> None:
@@ -45,6 +49,42 @@ def test_containers_without_a_store_are_refused(kind: Kind) -> None:
     with pytest.raises(DeployError, match=f"RETRAINING_STORE is not set, and a run in {kind} .* Set it to") as error:
         rendering.values({}, kind, "gpu")
     assert error.value.exit_code == 2
+
+
+ON_S3 = {"RETRAINING_STORE": "s3://bucket/store", "RETRAINING_DROPS": "s3://bucket/drops"}
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_containers_with_a_bucket_and_no_mlflow_server_are_refused(kind: Kind) -> None:
+    # As each of their runs would be, at its own door.
+    with pytest.raises(ConfigurationError, match="MLFLOW_TRACKING_URI is not set"):
+        machine.from_environment(ON_S3)
+    with pytest.raises(DeployError, match=f"MLFLOW_TRACKING_URI is not set.* run in {kind} .* Set it to") as error:
+        rendering.values(ON_S3, kind, "gpu")
+    assert error.value.exit_code == 2
+    given = ON_S3 | {"MLFLOW_TRACKING_URI": "https://mlflow:5443"}
+    assert rendering.values(given, kind, "gpu").items() >= given.items()
+    assert apply.warnings(given, kind) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pool_may_name_the_mlflow_server(kind: Kind, tmp_path: Path) -> None:
+    shutil.copytree(pools.FOLDER, tmp_path, dirs_exist_ok=True)
+    entries = yaml.safe_load((tmp_path / "pools.yaml").read_text())
+    for entry in entries.values():
+        entry["variables"]["mlflow_tracking_uri"] = "https://mlflow:5443"
+    (tmp_path / "pools.yaml").write_text(yaml.safe_dump(entries))
+    assert not rendering.lacks_mlflow(ON_S3, kind, tmp_path)
+    del entries["cpu"]["variables"]["mlflow_tracking_uri"]
+    (tmp_path / "pools.yaml").write_text(yaml.safe_dump(entries))
+    assert rendering.lacks_mlflow(ON_S3, kind, tmp_path)
+
+
+def test_processes_may_find_the_mlflow_server_in_their_workers_environment() -> None:
+    assert "MLFLOW_TRACKING_URI" not in rendering.values(ON_S3, "process", "gpu")
+    (line,) = apply.warnings(ON_S3, "process")
+    assert line.startswith("MLFLOW_TRACKING_URI is not set: with a store on object storage, each worker needs it")
+    assert apply.warnings({"RETRAINING_STORE": "/srv/store", "RETRAINING_DROPS": "/srv/drops"}, "process") == []
 
 
 @pytest.mark.parametrize(
