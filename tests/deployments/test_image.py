@@ -90,6 +90,21 @@ def test_an_image_takes_along_the_commit_that_it_is_built_from(target: str) -> N
     assert stage.index("ARG GIT_COMMIT") > max(found.start() for found in re.finditer(r"^RUN ", stage, re.MULTILINE))
 
 
+@pytest.mark.parametrize("path", ["deployments/README.md", "docs/workers.md"])
+def test_the_documents_build_every_image_that_kubernetes_pulls(path: str) -> None:
+    workers = (ROOT / "deployments" / "kubernetes" / "worker.yaml").read_text()
+    images = [entry.defaults("kubernetes")["image"] for entry in pools.read_entries().values()]
+    wanted = {image.rpartition(":")[2] for image in [*images, *re.findall(r"image: (\S+)", workers)]}
+    text = (ROOT / path).read_text().replace("\\\n", " ")
+    builds = dict(re.findall(r"docker build .*?--target (\S+.*) -t \S+:(\S+) \.$", text, re.MULTILINE))
+    assert {tag: build.split() for build, tag in builds.items()} == {
+        "gpu": ["gpu"],
+        "cpu": ["cpu"],
+        "kubernetes-worker": ["cpu", "--build-arg", "WORKER=kubernetes"],
+    }
+    assert wanted == set(builds.values())
+
+
 def test_pools_name_the_images_user_and_folders() -> None:
     docker, kubernetes = (pools.read_template(kind) for kind in ("docker", "kubernetes"))
     assert docker["variables"]["properties"]["user"]["default"] == "10001:10001"
