@@ -123,11 +123,6 @@ def find(source: Source, config: IngestConfig) -> Arrivals:
     """
     if config.drops is None:
         return Arrivals()
-    if source.fallback_reason is not None:
-        logger.warning(
-            "The drops in %s stay as they are: this run is on practice images only by default.", config.drops
-        )
-        return Arrivals()
     folder = place_at(config.drops)
     names = synthetic.CLASS_NAMES if source.kind == "synthetic" else CLASS_NAMES
     found: list[FoundDrop] = []

@@ -200,6 +200,29 @@ def test_practice_images_that_nobody_asked_for_ask_nothing_of_object_storage(mon
         assert arrivals == Arrivals()
 
 
+def test_a_deployment_on_practice_images_leaves_the_teams_drops_alone(
+    filled_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its drops are a default that whoever asks for practice images has not thought of; by their names all are bad."""
+    folder = drop_pictures(tmp_path / "drops" / "berlin", noise(40, seed=1))
+    before = sorted(path.name for path in folder.rglob("*"))
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "a-deployment")
+    summary = run(filled_store, tmp_path / "drops")
+    assert (summary.outcome, summary.drops) == ("unchanged", ())
+    assert [path.name for path in (tmp_path / "drops").iterdir()] == ["berlin"]
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    assert f"The drops in {tmp_path / 'drops'} stay as they are: this run is on practice images" in caplog.text
+
+
+def test_a_deployment_on_other_images_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop_pictures(tmp_path / "berlin", noise(40, seed=1))
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "a-deployment")
+    with intake.opened(
+        Steps(Terminal()), Source(kind="official", digest="ab" * 32), IngestConfig(drops=str(tmp_path))
+    ) as arrivals:
+        assert [drop.name for drop in arrivals.drops] == ["berlin"]
+
+
 @pytest.mark.real_data
 @pytest.mark.timeout(1800)
 def test_of_real_drops_the_good_one_is_taken_and_each_faulty_one_refused(tmp_path: Path, prefect_server: None) -> None:

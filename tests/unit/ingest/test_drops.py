@@ -174,12 +174,6 @@ def test_a_folder_that_is_none_is_refused(address: str, reason: str) -> None:
         drops.find(LOCAL, IngestConfig(drops=address))
 
 
-def test_practice_images_that_nobody_asked_for_leave_drops_alone(folder: Path) -> None:
-    drop_records(folder / "a", noise())
-    source = Source(kind="synthetic", fallback_reason="No network.")
-    assert drops.find(source, IngestConfig(drops=str(folder))) == Arrivals()
-
-
 def test_a_good_drop_stays_where_it_is_and_gets_a_receipt(folder: Path, noise_dataset: RawDataset) -> None:
     drop_records(folder / "a", noise())
     (accepted,) = run(folder, noise_dataset).drops
