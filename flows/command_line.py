@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from flows import embedded, observer
 from flows.execution import StepFailedError, one_line
+from flows.lineage import code_version
 from flows.logs import show_logs_of_steps
 from flows.terminal import Terminal
 from tasks import machine, store
@@ -30,6 +31,7 @@ def run(
     Returns:
         The exit code: 0 if it did its job, 1 if it failed, 130 after Ctrl-C.
     """
+    code_version()  # before another run is waited for, in which time the checkout may change
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: with the child and the server
     with Terminal() as terminal, machine.use(settings), observer.observe_with(terminal):
         if not debug:

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from flows import results
 from flows.memory import PeakMemory, watch_memory
 from flows.observer import Observer
-from tasks import progress, store
+from tasks import policies, progress, store
 from tasks.errors import PipelineError
 from tasks.report.summary import Summary
 from tasks.values.execution import StepName, StepOutcome, StepRecord, in_order
@@ -70,10 +70,14 @@ class Steps:
         """Run one step, or take its result from the cache.
 
         Raises:
-            StepFailedError: if it failed, retries included.
+            StepFailedError: if it failed, retries included, or its code is not what it was when this process began.
         """
         name = cast(StepName, task.name)
         with self._recorded(name) as record:
+            try:
+                policies.check_code(task)
+            except PipelineError as error:
+                raise StepFailedError(name, error) from error
             # Results lie in the store, wherever the flow runs; a relative or per-worker folder would lose the cache.
             with self._kept(name) as kept:
                 stored = task.with_options(**kept, refresh_cache=name in self._anew)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 VARIABLE = "RETRAINING_CODE_VERSION"
@@ -10,8 +11,12 @@ VARIABLE = "RETRAINING_CODE_VERSION"
 
 def code_version() -> str:
     """The commit of the image, or of the checkout with "-dirty" where tracked files differ from it; else "unknown"."""
-    if built_from := os.environ.get(VARIABLE, "").strip():
-        return built_from
+    return os.environ.get(VARIABLE, "").strip() or _of_the_checkout()
+
+
+@cache
+def _of_the_checkout() -> str:
+    """Asked for once a process, as soon as it begins: it goes on with the code that it has imported."""
     root = Path(__file__).parents[1]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

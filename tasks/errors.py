@@ -17,6 +17,10 @@ class ConfigurationError(PipelineError):
     """An option, a variable or a file of settings that cannot be right."""
 
 
+class CodeChangedError(PipelineError):
+    """The code on disk is no longer that of the running process: what a step gave would belong to neither."""
+
+
 class SourceError(PipelineError):
     """Data that is missing, truncated, altered or not in the CIFAR-10 binary format."""
 

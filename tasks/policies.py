@@ -3,6 +3,9 @@
 A cached step's key is made of its inputs by value, the source of everything first-party that it reaches, without
 comments and docstrings, and the versions of the numeric libraries. Prefect's own `TASK_SOURCE` sees the decorated
 function alone and serves stale results when a helper changes.
+
+The source is read from disk, and the process has the modules that it imported when it began. Where the two differ no
+key would be true, so there is none: the step fails.
 """
 
 import ast
@@ -34,7 +37,7 @@ from prefect.tasks import Task, exponential_backoff
 from pydantic import BaseModel
 
 from tasks import machine
-from tasks.errors import ConfigurationError, TransientError
+from tasks.errors import CodeChangedError, ConfigurationError, TransientError
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +73,9 @@ _BY_VALUE = ("config", "recipes")
 """Modules and packages that only declare values; the values are among the inputs, so editing a description, or
 another recipe, recomputes nothing."""
 
+_BEGAN = {path: path.read_bytes() for package in FIRST_PARTY for path in ROOT.joinpath(package).rglob("*.py")}
+"""The first-party source when this process began: what it has imported, or should."""
+
 SLOT_LEASE_SECONDS = 60.0
 """How long the slot of a killed run stays taken; the shortest that Prefect's server grants."""
 
@@ -98,6 +104,8 @@ class StepCache(CachePolicy):
 
         Raises:
             TypeError: if an input is neither a pydantic model nor a plain JSON value.
+            CodeChangedError: if there is no true key. Prefect logs it, runs the step and keeps nothing: see
+                `check_code`.
         """
         return _digest(self._parts(task_ctx.task.fn, inputs))
 
@@ -108,16 +116,23 @@ class StepCache(CachePolicy):
             task: A step with this policy.
             inputs: By name, defaults included.
             name: Of the input, a number, that the function given back takes.
+
+        Raises:
+            CodeChangedError: if the code has changed since this process began.
         """
         parts = self._parts(task.fn, inputs)
         return lambda value: _digest({**parts, "inputs": {**parts["inputs"], name: value}})
+
+    def modules(self, function: Callable[..., Any]) -> tuple[str, ...]:
+        """The modules that a step begins with, here and in its child process."""
+        return (function.__module__, *self.runs)
 
     def _parts(self, function: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "step": f"{function.__module__}.{function.__qualname__}",
             "inputs": {name: _plain(value) for name, value in inputs.items() if name not in self.ignore},
-            "source": source_digest((function.__module__, *self.runs)),
+            "source": source_digest(self.modules(function)),
             "python": ".".join(platform.python_version_tuple()[:2]),
             "versions": {name: version(name) for name in self.distributions},
         }
@@ -126,10 +141,31 @@ class StepCache(CachePolicy):
 def is_transient(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed step may succeed when tried again. Prefect wants a plain function here.
 
-    Only what is known to pass by itself: wrong data, wrong settings and a lack of memory fail the same way twice.
+    Only what is known to pass by itself: wrong data, wrong settings and a lack of memory fail the same way twice. A
+    step whose code has changed meanwhile would not be the same step again.
     """
     error = state.result(raise_on_failure=False)
-    return isinstance(error, TransientError | httpx.TransportError | ConnectionError)
+    if not isinstance(error, TransientError | httpx.TransportError | ConnectionError):
+        return False
+    try:
+        check_code(task)
+    except CodeChangedError as changed:
+        logger.warning("Not tried again. %s", changed)
+        return False
+    return True
+
+
+def check_code(task: Task[Any, Any]) -> None:
+    """See, before a step runs, that its results could be kept: the code on disk is that of this process.
+
+    Not left to the key, whose errors Prefect swallows: the step would run, half of it by the new code, which its child
+    process imports.
+
+    Raises:
+        CodeChangedError: if a file that a cached step reaches has changed.
+    """
+    if isinstance(task.cache_policy, StepCache):
+        _read_unchanged(task.cache_policy.modules(task.fn))
 
 
 def cached(
@@ -263,9 +299,9 @@ def source_digest(modules: Iterable[str]) -> str:
 
     Raises:
         ValueError: if one of them is not first-party, and so cannot be followed.
+        CodeChangedError: if any of it has changed since this process began.
     """
-    parsed = {name: _parse(path, path.stat().st_mtime_ns)[0] for name, path in reached_modules(modules).items()}
-    return hashlib.sha256(json.dumps(parsed, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_read_unchanged(modules), sort_keys=True).encode()).hexdigest()
 
 
 def reached_modules(modules: Iterable[str]) -> dict[str, Path]:
@@ -285,8 +321,35 @@ def reached_modules(modules: Iterable[str]) -> dict[str, Path]:
         if path is None or module in reached or module in _BY_FORMAT or _is_declaration(module):
             continue
         reached[module] = path
-        todo.extend(_parse(path, path.stat().st_mtime_ns)[1])
+        todo.extend(_parse(path, _at_the_beginning(path))[1])
     return reached
+
+
+def _read_unchanged(modules: Iterable[str]) -> dict[str, str]:
+    """The parsed source, by module, of all that `modules` reach.
+
+    Raises:
+        ValueError: if one of `modules` is not first-party.
+        CodeChangedError: if any of it has changed since this process began.
+    """
+    parsed: dict[str, str] = {}
+    for module, path in sorted(reached_modules(modules).items()):
+        parsed[module] = _parse(path, _at_the_beginning(path))[0]
+        try:
+            unchanged = _parse(path, path.read_bytes())[0] == parsed[module]
+        except (OSError, SyntaxError):
+            unchanged = False
+        if not unchanged:
+            raise CodeChangedError(
+                f"The code changed while the run was at work: {path} is not what it was when this process began. "
+                "Start the run again, with one state of the code; finished steps are kept."
+            )
+    return parsed
+
+
+def _at_the_beginning(path: Path) -> bytes:
+    """A file as it was when this process began. One that was not there is reached from no other that is unchanged."""
+    return _BEGAN[path] if path in _BEGAN else path.read_bytes()
 
 
 def _digest(parts: dict[str, Any]) -> str:
@@ -310,7 +373,8 @@ def _source_file(module: str) -> Path | None:
     if parts[0] not in FIRST_PARTY:
         return None
     path = ROOT.joinpath(*parts)
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+    files = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in files if file in _BEGAN or file.is_file()), None)
 
 
 def _is_declaration(module: str) -> bool:
@@ -318,9 +382,9 @@ def _is_declaration(module: str) -> bool:
 
 
 @cache
-def _parse(path: Path, modified_ns: int) -> tuple[str, tuple[str, ...]]:
+def _parse(path: Path, source: bytes) -> tuple[str, tuple[str, ...]]:
     """The source without comments and docstrings, and the absolute names of all that it imports."""
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+    tree = ast.parse(source, filename=str(path))
     imported: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -140,6 +141,37 @@ def keys_in(checkout: Path) -> tuple[str, str]:
     done = subprocess.run([sys.executable, "-c", KEYS], cwd=checkout, capture_output=True, text=True, check=True)
     prefects, ours = json.loads(done.stdout.splitlines()[-1])
     return prefects, ours
+
+
+RUN = [
+    "--source=synthetic",
+    "--ingest.synthetic-images=480",
+    "--train.recipe=tutorial-64-logits",
+    "--train.epochs=1",
+    "--evaluate.corruption-images=0",
+]
+
+
+def test_a_run_under_which_the_code_changes_stops_and_the_next_one_goes_on(checkout: Path) -> None:
+    """What the old code gave must not be kept as the new code's."""
+    for name in ("flows", "pyproject.toml"):
+        copied = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copied(ROOT / name, checkout / name)
+    edited = checkout / "cnn_model" / "training.py"
+    command = [sys.executable, "-m", "flows.retraining", *RUN]
+    with subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout is not None
+        output = ""
+        for line in run.stdout:
+            output += line
+            if "✓ ingest" in line:
+                # Of train alone, which comes seconds later.
+                edit(edited, "\ndef ", "\ndef _unused() -> None: ...\n\n\ndef ")
+    assert run.returncode == 1, output
+    assert f"train failed (CodeChangedError): The code changed while the run was at work: {edited}" in output
+    again = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert re.search(r"✓ preprocess +cached", again.stdout)
 
 
 def test_another_value_in_the_recipe_at_work_retrains() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,11 @@ from typing import Protocol
 import psutil
 import pytest
 
+from tasks import locks
+from tasks.store import Store
 from tests.processes import ended, find_descendant, wait_for
 
+ROOT = Path(__file__).parents[2]
 SMALL = ["--source", "synthetic", "--ingest.synthetic-images", "480", "--train.recipe", "tutorial-64-logits"]
 
 
@@ -55,6 +59,50 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def trainer_of(process: "subprocess.Popen[str]") -> psutil.Process:
     """Its child that trains, as soon as there is one."""
     return wait_for(lambda: find_descendant("cnn_model", "train", of=process.pid), lambda: process.poll() is None)
+
+
+WAITED = """
+import sys
+from pathlib import Path
+from flows import command_line
+from flows.lineage import code_version
+from tasks.machine import Machine
+settings = Machine(store=Path(sys.argv[1]))
+command_line.run(code_version, lambda terminal, version: terminal.say(version), settings, debug=False, kept="")
+"""
+
+
+def test_a_run_that_waited_for_another_names_the_commit_with_which_it_began(tmp_path: Path) -> None:
+    checkout, store = tmp_path / "checkout", Store(tmp_path / "store")
+    for package in ("flows", "tasks", "cnn_model"):
+        shutil.copytree(ROOT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    git(checkout, "init", "--quiet")
+    began = commit(checkout)
+    command = [sys.executable, "-c", WAITED, str(store.root)]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    with ExitStack() as processes:
+        with locks.turn(store.folder("locks"), "run", lambda holder: None):
+            run = processes.enter_context(
+                subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, text=True, env=environ)
+            )
+            processes.callback(run.kill)
+            assert run.stdout is not None
+            assert run.stdout.readline().startswith("Waiting for another run")
+            assert commit(checkout) != began
+        assert run.stdout.read() == f"{began}\n"
+
+
+def commit(checkout: Path) -> str:
+    """Commit all that is there, or nothing anew; the commit's name."""
+    git(checkout, "add", "--all")
+    author = ("-c", "user.name=someone", "-c", "user.email=someone@example.org")
+    git(checkout, *author, "commit", "--quiet", "--allow-empty", "--message=state")
+    return git(checkout, "rev-parse", "HEAD").strip()
+
+
+def git(checkout: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", checkout, *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def test_two_runs_at_once_on_one_store(start: Start, tmp_path: Path) -> None:

@@ -11,12 +11,19 @@ import httpx
 import pytest
 from prefect import task
 from prefect.cache_policies import TASK_SOURCE
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Failed
 from pydantic import BaseModel
 
 from tasks import policies
-from tasks.errors import ChildError, OutOfMemoryError, RegistryUnreachableError, SourceError, SourceUnreachableError
+from tasks.errors import (
+    ChildError,
+    CodeChangedError,
+    OutOfMemoryError,
+    RegistryUnreachableError,
+    SourceError,
+    SourceUnreachableError,
+)
 
 STEP = '''"""A step."""
 from cnn_model_probe.training import fit
@@ -98,6 +105,54 @@ def test_editing_words_other_modules_or_declarations_does_not(tree: Path, name: 
     assert digest() == before
 
 
+@pytest.fixture
+def begun(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package, as if this process had begun with it."""
+    monkeypatch.setattr(policies, "_BEGAN", {path: path.read_bytes() for path in tree.rglob("*.py")})
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("layers.py", "def width():\n    return 65\n"),
+        ("lazy.py", "DEPTH = \n"),
+        ("training.py", None),
+        ("step.py", TRAINING),
+    ],
+)
+def test_code_that_changes_under_a_process_has_no_key(begun: Path, name: str, text: str | None) -> None:
+    """What the process computes is by the code that it has imported, and its children are of the new one."""
+    digest()
+    if text is None:
+        (begun / name).unlink()
+    else:
+        (begun / name).write_text(text)
+    with pytest.raises(CodeChangedError, match=rf"cnn_model_probe/{name} is not what it was .* Start the run again"):
+        digest()
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [("training.py", "# a comment", "# another"), ("unused.py", "1", "2")])
+def test_words_and_other_modules_may_change_under_a_process(begun: Path, name: str, old: str, new: str) -> None:
+    before = digest()
+    edit(begun / name, old, new)
+    assert digest() == before
+
+
+def probe(seed: int) -> int:
+    return seed
+
+
+def test_a_step_whose_code_has_changed_is_not_tried_again(begun: Path, caplog: pytest.LogCaptureFixture) -> None:
+    probe.__module__ = "cnn_model_probe.step"
+    step, run = task(**policies.cached(distributions=()))(probe), TaskRun.model_construct()
+    state: State[Any] = Failed(data=SourceUnreachableError("x"))
+    assert policies.is_transient(step, run, state)
+    edit(begun / "layers.py", "64", "65")
+    assert not policies.is_transient(step, run, state)
+    assert "Not tried again. The code changed" in caplog.text
+
+
 def test_prefects_own_policy_would_not_see_an_edited_helper() -> None:
     """Why there is a policy of our own: `TASK_SOURCE` has the decorated function's lines and nothing else."""
 
@@ -170,4 +225,4 @@ def test_an_input_that_has_no_value_of_its_own_is_refused() -> None:
 def test_only_what_may_pass_by_itself_is_tried_again(error: Exception, expected: bool) -> None:
     state: State[Any] = Failed(data=error)
     unused: Any = None
-    assert policies.is_transient(unused, unused, state) is expected
+    assert policies.is_transient(task(key), unused, state) is expected
