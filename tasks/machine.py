@@ -50,7 +50,7 @@ class Machine(BaseModel):
         None,
         min_length=1,
         description="Prefect's global concurrency limit of which a step holds one slot while it computes on the "
-        "device; none means that it waits for nobody.",
+        "device, which it then has alone on its machine; none means that it waits for nobody.",
     )
     reports_url: str | None = Field(
         None,

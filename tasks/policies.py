@@ -1,4 +1,4 @@
-"""Every Prefect setting of the steps in one place: cache keys, retries, the slot of the device.
+"""Every Prefect setting of the steps in one place: cache keys, retries, the turn at the device.
 
 A cached step's key is made of its inputs by value, the source of everything first-party that it reaches, without
 comments and docstrings, and the versions of the numeric libraries. Prefect's own `TASK_SOURCE` sees the decorated
@@ -9,10 +9,13 @@ key would be true, so there is none: the step fails.
 """
 
 import ast
+import gc
 import hashlib
 import json
 import logging
+import os
 import platform
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,7 +39,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.tasks import Task, exponential_backoff
 from pydantic import BaseModel
 
-from tasks import machine
+from tasks import locks, machine
 from tasks.errors import CodeChangedError, ConfigurationError, TransientError
 
 logger = logging.getLogger(__name__)
@@ -208,14 +211,16 @@ def _retried(retries: int, first_delay_seconds: int) -> dict[str, Any]:
 
 
 def check_device_slot() -> None:
-    """See, at the flow's door, that the machine's limit is there, before hours of steps come to it.
+    """See, at the flow's door, that a turn at the device can be had, before hours of steps come to it.
 
     Raises:
-        ConfigurationError: if the server knows no such limit, or one without a slot.
+        ConfigurationError: if the server knows no such limit, or one without a slot, or the folder of the machine's
+            locks cannot be used.
     """
     name = _device_limit()
     if name is None:
         return
+    _machine_locks()
     try:
         with get_client(sync_client=True) as client:
             limit = client.read_global_concurrency_limit_by_name(name)
@@ -234,19 +239,78 @@ def check_device_slot() -> None:
 
 @contextmanager
 def device_slot() -> Iterator[None]:
-    """Hold a slot of the machine's limit while a step computes on the device; nothing, where the machine has none.
+    """Have this machine's devices alone, and a slot of the limit, while a step computes; nothing, where it has none.
+
+    The limit counts the computations of all machines and knows none of them: two slots for two machines would let two
+    runs compute on one. So a run first waits for its own machine, and takes no other's slot meanwhile.
 
     A training of hours does not end because the server was away: where the lease cannot be renewed three times within
-    seconds the slot counts as free when its time is up, and until the block ends another run may compute beside it.
+    seconds the slot counts as free when its time is up, and until the block ends a run of another machine may compute
+    beside it, one more than there are slots.
 
     Raises:
-        ConfigurationError: if the limit was deleted since the flow's door.
+        ConfigurationError: if the limit was deleted since the flow's door, or the folder of the machine's locks cannot
+            be used.
         httpx.TransportError: if the server cannot be reached before the slot is there.
     """
     name = _device_limit()
     if name is None:
         yield
         return
+    with _devices_of_this_machine(), _slot(name):
+        yield
+
+
+@contextmanager
+def _devices_of_this_machine() -> Iterator[None]:
+    """Wait until no other process of this machine and user computes on the devices that this one sees."""
+    start, waited = time.monotonic(), False
+
+    def say(holder: str) -> None:
+        nonlocal waited
+        waited = True
+        logger.info("Waits for the devices of this machine: %s computes.", holder)
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    # A digest: a list of GPUs by their ids is too long for the name of a file.
+    with locks.turn(_machine_locks(), f"devices-{hashlib.sha256(visible.encode()).hexdigest()[:16]}", say):
+        if waited:
+            logger.info("Has the devices of this machine after %.0f s.", time.monotonic() - start)
+        yield
+
+
+def _machine_locks() -> Path:
+    """A folder of this machine and user; the store may be shared by machines, where the kernel's locks may not reach.
+
+    Raises:
+        ConfigurationError: if it cannot be made, or is another user's.
+    """
+    folder = Path(tempfile.gettempdir()) / f"retraining-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owner = folder.stat().st_uid
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder}, where runs of this machine wait for each other, cannot be made: {error.strerror}. Let TMPDIR "
+            "name a folder that can be written to, the same for all workers of this machine."
+        ) from error
+    if owner != os.getuid():
+        raise ConfigurationError(
+            f"{folder}, where runs of this machine wait for each other, belongs to user {owner}; expected "
+            f"{os.getuid()}, who runs this. Remove it, or let TMPDIR name another folder, the same for all workers of "
+            "this machine."
+        )
+    return folder
+
+
+@contextmanager
+def _slot(name: str) -> Iterator[None]:
+    """Hold a slot of a global concurrency limit.
+
+    Raises:
+        ConfigurationError: if the limit was deleted since the flow's door.
+        httpx.TransportError: if the server cannot be reached before the slot is there.
+    """
     held = ExitStack()
     with _waiting_said(name):
         try:
@@ -384,7 +448,7 @@ def _is_declaration(module: str) -> bool:
 @cache
 def _parse(path: Path, source: bytes) -> tuple[str, tuple[str, ...]]:
     """The source without comments and docstrings, and the absolute names of all that it imports."""
-    tree = ast.parse(source, filename=str(path))
+    tree = _tree(path, source)
     imported: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -395,6 +459,21 @@ def _parse(path: Path, source: bytes) -> tuple[str, tuple[str, ...]]:
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _drop_docstring(node)
     return ast.unparse(tree), tuple(imported)
+
+
+def _tree(path: Path, source: bytes) -> ast.Module:
+    """The syntax tree.
+
+    Python 3.11 counts how deep it is for all threads together, and takes it for a fault of its own, a SystemError,
+    where a collection of garbage lets another thread parse in between. So nothing is collected meanwhile.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(source, filename=str(path))
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:

@@ -1,10 +1,15 @@
-"""The slot of the device on a real server: who computes holds it, everything else goes on beside it."""
+"""The turn at the device on a real server: who computes has it, everything else goes on beside it.
+
+Machines are folders for temporary files here: what one machine's runs share.
+"""
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,8 +23,10 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.execution import StepFailedError
 from flows.retraining import retrain
-from tasks import machine
+from tasks import machine, policies
+from tasks.errors import ConfigurationError
 from tasks.machine import Machine
+from tasks.report.summary import Summary
 from tests import servers
 from tests.flows.conftest import SMALL
 from tests.processes import PATIENCE_SECONDS, ended, find_descendant, wait_for
@@ -32,10 +39,20 @@ RUN = ["--source=synthetic", "--ingest.synthetic-images=480", "--train.recipe=tu
 @pytest.fixture
 def limit(prefect_server: None) -> str:
     """A limit with one slot, of this test alone."""
+    return new_limit(slots=1)
+
+
+def new_limit(slots: int) -> str:
     name = f"gpu-{uuid4().hex[:8]}"
     with get_client(sync_client=True) as client:
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=slots))
     return name
+
+
+def on_machine(folder: Path) -> dict[str, str]:
+    """The environment of processes of one machine."""
+    folder.mkdir(exist_ok=True)
+    return {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "TMPDIR": str(folder)}
 
 
 class Started:
@@ -46,10 +63,10 @@ class Started:
         output: What it said.
     """
 
-    def __init__(self, folder: Path, limit: str, seed: int) -> None:
+    def __init__(self, folder: Path, limit: str, seed: int, machine: str = "one") -> None:
         self.seed = seed
         self.output = folder.with_suffix(f".{seed}.log")
-        environ = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "RETRAINING_GPU_SLOT": limit}
+        environ = {**on_machine(folder.with_name(f"machine-{machine}")), "RETRAINING_GPU_SLOT": limit}
         command = [sys.executable, "-m", "flows.retraining", *RUN, f"--train.seed={seed}", f"--store={folder}"]
         with self.output.open("w") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=file, env=environ, cwd=ROOT)
@@ -93,8 +110,14 @@ def test_cpu_steps_go_on_while_another_run_holds_the_slot_and_the_log_says_who_w
     assert run.says(f"Has a slot of {limit} after ")
 
 
-def test_two_runs_side_by_side_never_compute_at_once(limit: str, runs: list[Started], tmp_path: Path) -> None:
-    runs += [Started(tmp_path / "store", limit, seed) for seed in (1, 2)]
+@pytest.mark.parametrize(
+    ("machines", "slots"), [(("one", "two"), 1), (("one", "one"), 2)], ids=["by the slot", "by the machine"]
+)
+def test_two_runs_side_by_side_never_compute_at_once(
+    machines: tuple[str, str], slots: int, prefect_server: None, runs: list[Started], tmp_path: Path
+) -> None:
+    limit = new_limit(slots)
+    runs += [Started(tmp_path / "store", limit, seed, machine) for seed, machine in enumerate(machines, start=1)]
     computed: set[int] = set()
     while any(run.at_work() for run in runs):
         seen = {run.seed: child for run in runs if run.at_work() and (child := run.computing()) is not None}
@@ -104,6 +127,50 @@ def test_two_runs_side_by_side_never_compute_at_once(limit: str, runs: list[Star
         time.sleep(0.05)
     assert [run.process.returncode for run in runs] == [0, 0], [run.output.read_text() for run in runs]
     assert len(computed) == 2
+
+
+def test_who_waits_for_its_machine_is_told_for_whom_and_holds_no_slot(prefect_server: None, tmp_path: Path) -> None:
+    limit, environ = new_limit(slots=2), on_machine(tmp_path / "one")
+    with ExitStack() as processes:
+        first = hold(processes, limit, environ)
+        assert said(first) == "held"
+        second = hold(processes, limit, environ)
+        assert said(second).startswith(f"Waits for the devices of this machine: process {first.pid} on ")
+        with get_client(sync_client=True) as client:
+            assert client.read_global_concurrency_limit_by_name(limit).active_slots == 1
+        elsewhere = hold(processes, limit, {**environ, "CUDA_VISIBLE_DEVICES": "1"})
+        assert said(elsewhere) == "held"
+        elsewhere.kill()
+        with get_client(sync_client=True) as client:  # no server but a real one frees the slots of the killed
+            client.upsert_global_concurrency_limit_by_name(limit, 3)
+        first.kill()
+        assert said(second).startswith("Has the devices of this machine after ")
+        assert said(second) == "held"
+
+
+def test_what_comes_from_the_cache_waits_for_no_device(
+    filled_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, environ = new_limit(slots=2), on_machine(tmp_path / "one")
+    monkeypatch.setattr(tempfile, "tempdir", environ["TMPDIR"])
+    with ExitStack() as processes:
+        assert said(hold(processes, limit, environ)) == "held"
+        with machine.use(Machine(store=filled_store, gpu_slot=limit)):
+            summary: Summary = retrain(**SMALL)
+    assert summary.steps["train"].outcome == "cached"
+
+
+def test_a_folder_of_locks_that_is_none_stops_the_run_at_the_door(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / f"retraining-{os.getuid()}").write_text("something else")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "one"))
+    with (
+        machine.use(Machine(store=tmp_path / "store", gpu_slot=limit)),
+        pytest.raises(ConfigurationError, match=r"cannot be made: File exists\. Let TMPDIR name a folder"),
+    ):
+        policies.check_device_slot()
 
 
 def test_a_limit_that_is_not_there_stops_the_run_at_the_door(prefect_server: None, tmp_path: Path) -> None:
@@ -137,12 +204,29 @@ print("computed")
 """
 
 HOLD = """
-import sys, time
+import logging, sys, time
 from tasks import machine, policies
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+logging.getLogger("tasks").setLevel(logging.INFO)
 with machine.use(machine.Machine(gpu_slot=sys.argv[1])), policies.device_slot():
     print("held", flush=True)
     time.sleep(600)
 """
+
+
+def hold(processes: ExitStack, limit: str, environ: dict[str, str]) -> "subprocess.Popen[str]":
+    """A process that computes for ever, as soon as it may; killed at the end."""
+    command = [sys.executable, "-c", HOLD, limit]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, cwd=ROOT, text=True)
+    processes.enter_context(started)
+    processes.callback(started.kill)
+    return started
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    """The next line that it says."""
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")
 
 
 @pytest.mark.service

@@ -1,5 +1,7 @@
 """Cache keys on copies of small source trees, and the rule for retries."""
 
+import ast
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -137,6 +139,20 @@ def test_words_and_other_modules_may_change_under_a_process(begun: Path, name: s
     before = digest()
     edit(begun / name, old, new)
     assert digest() == before
+
+
+def test_what_others_parse_meanwhile_fails_no_step(tree: Path) -> None:
+    """On Python 3.11 alone, and rarely: a collection of garbage in the midst of it that parses, here or in a thread."""
+    (tree / "layers.py").write_text("".join(f"LAYER_{number} = [{number}]\n" for number in range(2_000)))
+
+    def parse(phase: str, info: dict[str, int]) -> None:
+        ast.parse("f(1)")
+
+    gc.callbacks.append(parse)
+    try:
+        digest()
+    finally:
+        gc.callbacks.remove(parse)
 
 
 def probe(seed: int) -> int:
