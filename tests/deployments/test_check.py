@@ -1,12 +1,17 @@
 """Mistakes in the deployment files are found without a server."""
 
+import asyncio
 import logging
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
+from prefect.server.schemas.schedules import CronSchedule
 
 from deployments.check import FOLDER, find_mistakes
 from deployments.pools import KINDS
@@ -28,6 +33,22 @@ def prefect_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureF
 
 def test_the_files_as_they_are_have_none() -> None:
     assert find_mistakes() == []
+
+
+def test_a_year_of_trainings_have_the_same_date_in_utc_as_on_the_spot() -> None:
+    """Runs are named and seeded by the date in UTC, and people look for them by their own."""
+    content = yaml.safe_load((FOLDER / "prefect.yaml").read_text())
+    trainings = [item for item in content["deployments"] if item["entrypoint"] == "flows.retraining:retrain"]
+    schedules = [schedule for item in trainings for schedule in item.get("schedules", [])]
+    assert {schedule["slug"] for schedule in schedules} == {"weekly", "nightly"}
+    start = datetime(2026, 11, 22, tzinfo=UTC)
+    for schedule in schedules:
+        cron = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+        ticks = asyncio.run(cron.get_dates(n=366, start=start, end=start + timedelta(days=366)))
+        assert len(ticks) >= 52
+        zone = ZoneInfo(schedule["timezone"])
+        off = [tick for tick in ticks if tick.astimezone(UTC).date() != tick.astimezone(zone).date()]
+        assert not off, f"{schedule['slug']}: {off[0]}"
 
 
 @pytest.mark.parametrize(
