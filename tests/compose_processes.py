@@ -5,8 +5,6 @@ What differs is where they are: ports of the loopback in place of a network of c
 
 import os
 import secrets
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +17,7 @@ import httpx
 from tests import compose
 from tests.compose import ROOT, Service
 from tests.mlflow_server import FOLDERS, Postgres, uv
-from tests.processes import wait_for
+from tests.processes import end_tree, free_port, wait_for
 
 REQUIREMENTS = ROOT / "deployments" / "mlflow" / "requirements.txt"
 
@@ -50,13 +48,7 @@ class Process:
 
     def stop(self) -> None:
         """End it as an engine does: SIGTERM, then SIGKILL for all that is left."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(timeout=30)
+        end_tree(self.process)
 
     @property
     def log(self) -> str:
@@ -80,7 +72,7 @@ class Processes:
             for name in ("POSTGRES_PASSWORD", "PREFECT_DATABASE_PASSWORD", "MLFLOW_DATABASE_PASSWORD")
         }
         self.given["PREFECT_AUTH_STRING"] = f"admin:{secrets.token_urlsafe(12)}"
-        ports = {name: _free_port() for name in ("postgres", "prefect", "mlflow", "reports")}
+        ports = {name: free_port() for name in ("postgres", "prefect", "mlflow", "reports")}
         self.prefect_url = f"http://127.0.0.1:{ports['prefect']}/api"
         self.mlflow_url = f"http://127.0.0.1:{ports['mlflow']}"
         self.reports_url = f"http://127.0.0.1:{ports['reports']}"
@@ -98,14 +90,13 @@ class Processes:
         self.mlflow.wait()
 
     @property
-    def auth(self) -> tuple[str, str]:
-        """User and password for Prefect's server."""
-        user, password = self.given["PREFECT_AUTH_STRING"].split(":")
-        return user, password
+    def client(self) -> dict[str, str]:
+        """The variables of a client of Prefect's server that is let in."""
+        return {"PREFECT_API_URL": self.prefect_url, "PREFECT_API_AUTH_STRING": self.given["PREFECT_AUTH_STRING"]}
 
     def worker(self, service: str, name: str, environment: dict[str, str] | None = None) -> Process:
         """Start a worker of the file, with a name and further variables; its pool has to be there."""
-        port = _free_port()
+        port = free_port()
         entry = compose.service(service, self.given).moved(self._places)
         variables = {
             **entry.environment,
@@ -170,9 +161,3 @@ def running(folder: Path) -> Iterator[Processes]:
     """The services for the time of the block; what they write is in the folder."""
     with ExitStack() as stack:
         yield Processes(folder, stack)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -13,14 +13,13 @@ from typing import Any
 
 import httpx
 
-from tests import compose_processes, s3
+from tests import compose_processes, s3, servers
 from tests.compose import ROOT
 from tests.compose_processes import Process
-from tests.processes import wait_for
+from tests.processes import RUN_SECONDS
 
 BUCKET = "retraining"
 STORE = f"s3://{BUCKET}/store"
-OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 # No machine that runs these tests is sure to have a GPU. A crash is noticed after 90 seconds here, not five minutes.
 DEPLOY = """
@@ -33,7 +32,7 @@ apply(os.environ, device="auto", at_most=timedelta(seconds=90))
 Json = dict[str, Any]
 
 
-class Service:
+class DeployedService:
     """PostgreSQL, Prefect's server, MLflow's server and a bucket, with everything deployed; workers as asked for.
 
     Args:
@@ -48,21 +47,17 @@ class Service:
         stack.callback(server.stop)
         self._bucket = {**s3.ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}
         self.processes = stack.enter_context(compose_processes.running(folder))
-        user_and_password = ":".join(self.processes.auth)
         self.url = self.processes.prefect_url.removesuffix("/api")
         self.environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **self._bucket,
             "PREFECT_HOME": str(folder / "client"),
-            "PREFECT_API_URL": self.processes.prefect_url,
-            "PREFECT_API_AUTH_STRING": user_and_password,
+            **self.processes.client,
             "MLFLOW_TRACKING_URI": self.processes.mlflow_url,
             "RETRAINING_HOME": str(ROOT),
             "RETRAINING_STORE": STORE,
             "RETRAINING_REPORTS_URL": self.processes.reports_url,
         }
-        self._client = httpx.Client(base_url=self.processes.prefect_url, auth=self.processes.auth, timeout=30)
-        stack.callback(self._client.close)
         _make_bucket(endpoint)
         self.processes.reports({**self._bucket, "RETRAINING_STORE": STORE}).wait()
         self.call("-c", DEPLOY)
@@ -80,7 +75,7 @@ class Service:
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=RUN_SECONDS,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -98,27 +93,24 @@ class Service:
 
     def get(self, path: str) -> Any:
         """What the API answers."""
-        return self._client.get(path).raise_for_status().json()
+        return servers.get(self.environment, path)
 
     def post(self, path: str, body: Any) -> Any:
         """What the API answers."""
-        answer = self._client.post(path, json=body)
-        assert answer.is_success, answer.text
-        return answer.json()
+        return servers.post(self.environment, path, body)
 
     def delete(self, path: str) -> None:
         """Delete by the API."""
-        self._client.delete(path).raise_for_status()
+        servers.ask(self.environment, "DELETE", path)
 
     def deployment(self, name: str) -> Json:
         """A deployment, by the names of flow and deployment."""
         found: Json = self.get(f"/deployments/name/{name}")
         return found
 
-    def start(self, name: str, parameters: Json) -> Json:
-        """Start a run of a deployment."""
-        run: Json = self.post(f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})
-        return run
+    def start(self, name: str, parameters: Json) -> str:
+        """Start a run of a deployment; its id."""
+        return servers.start_run(self.environment, name, parameters)
 
     def last_run(self, deployment: Json, after: datetime | None = None) -> Json | None:
         """The run of a deployment that was to start last, of those that have begun; None where there is none.
@@ -133,14 +125,9 @@ class Service:
         found = self.post("/flow_runs/filter", {**body, "sort": "EXPECTED_START_TIME_DESC", "limit": 1})
         return found[0] if found else None
 
-    def finished(self, run: Json) -> Json:
+    def finished(self, run: str) -> Json:
         """A run once it is over, however it ended."""
-
-        def over() -> Json | None:
-            found: Json = self.get(f"/flow_runs/{run['id']}")
-            return found if found["state"]["type"] in OVER else None
-
-        return wait_for(over, seconds=400)
+        return servers.finished(self.environment, run)
 
     def artifact(self, run: Json, key: str) -> Json:
         """An artifact of a run, the newest of its key."""
@@ -150,8 +137,7 @@ class Service:
 
     def log(self, run: Json) -> list[str]:
         """What the dashboard shows of a run's log."""
-        body = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC"}
-        return [str(record["message"]) for record in self.post("/logs/filter", body)]
+        return servers.logs(self.environment, run["id"])
 
     def active_slots(self, limit: str) -> int:
         """How many slots of a global limit are held."""
@@ -180,10 +166,10 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Service]:
+def running(folder: Path) -> Iterator[DeployedService]:
     """The service for the time of the block."""
     with ExitStack() as stack:
-        yield Service(folder, stack)
+        yield DeployedService(folder, stack)
 
 
 def _make_bucket(endpoint: str) -> None:

@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from tests.processes import wait_for
+from tests.processes import PATIENCE_SECONDS, free_port, wait_for
 
 ROOT = Path(__file__).parents[1]
 # Not a path below pytest's folder: the name of a Unix socket has 107 characters at most.
@@ -64,7 +63,7 @@ class Postgres:
         """End it, with the connections that are open."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(timeout=30)
+            self._process.wait(timeout=PATIENCE_SECONDS)
             self._process = None
 
     def sql(self, statement: str) -> None:
@@ -103,9 +102,7 @@ class MlflowServer:
     def __init__(self, folder: Path, postgres: Postgres) -> None:
         self._folder, self.postgres = folder, postgres
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = int(free.getsockname()[1])
+        self._port = free_port()
         self.start()
 
     @property
@@ -141,7 +138,7 @@ class MlflowServer:
         """End it at once, with its workers, in whatever they do."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(timeout=30)
+            self._process.wait(timeout=PATIENCE_SECONDS)
             self._process = None
 
     def empty(self) -> None:

@@ -1,9 +1,12 @@
 """Processes that a test watches, kills and waits for."""
 
 import os
+import socket
+import subprocess
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import psutil
 
@@ -11,6 +14,40 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 120
 """For what takes seconds, on a machine that has other work."""
+
+RUN_SECONDS = 600
+"""For a run of the pipeline, which takes a minute, on such a machine. pytest has to be given more than this as well."""
+
+
+def without_settings() -> dict[str, str]:
+    """The environment, but for what whoever runs the tests has set of Prefect and of the pipeline."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "RETRAINING_"))}
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody has at this moment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def end_tree(process: "subprocess.Popen[Any]") -> None:
+    """End a process that has not ended before, with all that is below it: SIGTERM for itself, SIGKILL for what is left.
+
+    Who is below is asked first: a run has a session of its own and outlives its worker, and then has another parent.
+    """
+    if process.poll() is not None:
+        return
+    below = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for left in below:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
 
 
 def find_descendant(*words: str, of: int | None = None) -> psutil.Process | None:
@@ -37,13 +74,16 @@ def ended(process: psutil.Process) -> bool:
 
 
 def wait_for(
-    condition: Callable[[], T | None], alive: Callable[[], bool] = lambda: True, seconds: float = PATIENCE_SECONDS
+    condition: Callable[[], T | None],
+    alive: Callable[[], bool] = lambda: True,
+    seconds: float = PATIENCE_SECONDS,
+    every: float = 0.05,
 ) -> T:
-    """What the condition gives once it gives something, as long as `alive` holds."""
+    """What the condition gives once it gives something, as long as `alive` holds; asked after so many seconds again."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
             return found
         assert alive(), "the process ended before"
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"nothing happened in {seconds:.0f} s")

@@ -1,31 +1,32 @@
 """Real Prefect servers and workers on this machine, and what tests ask of them."""
 
-import os
-import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
-import psutil
 
-from tests.processes import wait_for
+from tests.processes import PATIENCE_SECONDS, RUN_SECONDS, end_tree, free_port, wait_for, without_settings
 
 ROOT = Path(__file__).parents[1]
+
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+"""The types of state of a run that is over."""
+
+POLL_SECONDS = 0.25
+"""Between two questions to a server: it shares two cores with what is waited for."""
 
 
 @contextmanager
 def server(folder: Path, **settings: str) -> Iterator[dict[str, str]]:
     """A server whose database is in the folder; the environment of its clients."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "RETRAINING_"))}
-    environ |= {
+    port = free_port()
+    environ = without_settings() | {
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -38,30 +39,28 @@ def server(folder: Path, **settings: str) -> Iterator[dict[str, str]]:
         "RETRAINING_STORE": str(folder / "store"),
         **settings,
     }
-    with process(environ, folder / "server.log", "server", "start", "--host", "127.0.0.1", "--port", str(port)) as own:
-        wait_for(lambda: healthy(environ["PREFECT_API_URL"]), lambda: own.poll() is None)
+    with started(environ, folder, port):
         yield environ
+
+
+@contextmanager
+def started(environ: Mapping[str, str], folder: Path, port: int) -> Iterator[None]:
+    """A server with this environment and on this port, from when it answers to the end of the block."""
+    with process(environ, folder / "server.log", "server", "start", "--host", "127.0.0.1", "--port", str(port)) as own:
+        wait_for(lambda: healthy(environ["PREFECT_API_URL"]), lambda: own.poll() is None, every=POLL_SECONDS)
+        yield
 
 
 @contextmanager
 def process(environ: Mapping[str, str], log: Path, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Prefect's command, with everything that it starts, ended with the block."""
-    command = [sys.executable, "-m", "prefect", *arguments]
+    command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
     with log.open("ab") as output:
-        started = subprocess.Popen(command, stdout=output, stderr=output, env=environ, cwd=ROOT)
+        own = subprocess.Popen(command, stdout=output, stderr=output, env=environ, cwd=ROOT)
     try:
-        yield started
+        yield own
     finally:
-        left = psutil.Process(started.pid).children(recursive=True) if started.poll() is None else []
-        started.send_signal(signal.SIGTERM)
-        try:
-            started.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
-        for child in left:
-            if child.is_running():
-                child.kill()
+        end_tree(own)
 
 
 def worker(environ: Mapping[str, str], folder: Path, pool: str) -> Any:
@@ -116,18 +115,52 @@ def put(environ: Mapping[str, str], path: str, body: Any) -> None:
 
 
 def ask(environ: Mapping[str, str], method: str, path: str, body: Any = None) -> Any:
-    """A request to the server's API, as often as it is too busy to answer: SQLite takes one writer at a time."""
-
-    def answered() -> httpx.Response | None:
-        try:
-            answer = httpx.request(method, environ["PREFECT_API_URL"] + path, json=body, timeout=30)
-        except httpx.TimeoutException:
-            return None
-        return None if answer.status_code == 503 else answer
-
-    answer = wait_for(answered)
-    assert answer.status_code < 300, answer.text
+    """What the server's API answers; it must not refuse."""
+    answer = request(environ, method, path, body)
+    assert answer.is_success, answer.text
     return answer.json() if answer.content else None
+
+
+def request(environ: Mapping[str, str], method: str, path: str, body: Any = None) -> httpx.Response:
+    """The answer to a client with this environment, asked for as often as the server is too busy to give one.
+
+    SQLite takes one writer at a time: a server on it that has much to do says 503, seldom 500, or nothing for a while.
+    """
+    user, _, password = environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    url, auth = environ["PREFECT_API_URL"] + path, (user, password) if user else None
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            answer = httpx.request(method, url, json=body, auth=auth, timeout=30)
+            if answer.status_code not in (500, 503) or time.monotonic() > deadline:
+                return answer
+        except httpx.TransportError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_SECONDS)
+
+
+def start_run(environ: Mapping[str, str], deployment: str, parameters: Mapping[str, Any], **more: Any) -> str:
+    """Start one run of a deployment, such as "retrain/retrain-manual", however often the server is asked; its id."""
+    found = get(environ, f"/deployments/name/{deployment}")
+    body = {"parameters": parameters, "idempotency_key": str(uuid4()), **more}
+    return str(post(environ, f"/deployments/{found['id']}/create_flow_run", body)["id"])
+
+
+def finished(environ: Mapping[str, str], run: str, alive: Callable[[], bool] = lambda: True) -> dict[str, Any]:
+    """A run once it is over, however it ended, as long as `alive` holds."""
+
+    def over() -> dict[str, Any] | None:
+        found: dict[str, Any] = get(environ, f"/flow_runs/{run}")
+        return found if found["state"]["type"] in ENDED else None
+
+    return wait_for(over, alive, RUN_SECONDS, POLL_SECONDS)
+
+
+def logs(environ: Mapping[str, str], run: str) -> list[str]:
+    """What the dashboard shows of a run's log."""
+    body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+    return [str(record["message"]) for record in post(environ, "/logs/filter", body)]
 
 
 def runs(environ: Mapping[str, str], deployment: str, *states: str) -> list[dict[str, Any]]:

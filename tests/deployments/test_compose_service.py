@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from deployments import pools
-from tests import compose_processes
+from tests import compose_processes, servers
 from tests.compose_processes import Processes
 from tests.processes import wait_for
 
@@ -23,34 +23,34 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 
 
 def test_prefects_server_asks_for_the_password(processes: Processes) -> None:
-    url = f"{processes.prefect_url}/flow_runs/filter"
-    answers = [httpx.post(url, json={}, auth=auth).status_code for auth in (None, ("admin", "no"), processes.auth)]
+    unknown = {"PREFECT_API_URL": processes.prefect_url}
+    wrong = unknown | {"PREFECT_API_AUTH_STRING": "admin:no"}
+    clients = (unknown, wrong, processes.client)
+    answers = [servers.request(client, "POST", "/flow_runs/filter", {}).status_code for client in clients]
     assert answers == [401, 401, 200]
-    settings = httpx.get(processes.prefect_url.replace("/api", "/ui-settings")).json()
+    settings = httpx.get(processes.prefect_url.replace("/api", "/ui-settings"), timeout=30).json()
     assert (settings["auth"], settings["api_url"]) == ("BASIC", processes.prefect_url)
 
 
 def test_mlflow_answers_to_its_own_names_and_pages(processes: Processes) -> None:
     url = f"{processes.mlflow_url}/{SEARCH}"
     body = {"max_results": 1}
-    assert httpx.post(url, json=body).status_code == 200
-    assert httpx.post(url, json=body, headers={"Host": "elsewhere.example"}).status_code == 403
-    assert httpx.post(url, json=body, headers={"Origin": "https://elsewhere.example"}).status_code == 403
+    assert httpx.post(url, json=body, timeout=30).status_code == 200
+    assert httpx.post(url, json=body, timeout=30, headers={"Host": "elsewhere.example"}).status_code == 403
+    assert httpx.post(url, json=body, timeout=30, headers={"Origin": "https://elsewhere.example"}).status_code == 403
 
 
 @pytest.mark.parametrize("kind", pools.KINDS)
 def test_the_server_takes_the_pools_of_a_kind(processes: Processes, kind: pools.Kind) -> None:
-    with httpx.Client(base_url=processes.prefect_url, auth=processes.auth) as client:
-        for pool in pools.load(kind):
-            body = {"name": f"{kind}-{pool.name}", "type": kind, "base_job_template": pool.template}
-            answer = client.post("/work_pools/", json=body)
-            assert answer.status_code == 201, answer.text
+    for pool in pools.load(kind):
+        body = {"name": f"{kind}-{pool.name}", "type": kind, "base_job_template": pool.template}
+        servers.post(processes.client, "/work_pools/", body)
 
 
 def test_a_worker_finds_its_pool_and_ends_when_asked_to(processes: Processes) -> None:
     pool = next(pool for pool in pools.load("process") if pool.name == "cpu")
     body = {"name": pool.name, "type": pool.kind, "base_job_template": pool.template}
-    httpx.post(f"{processes.prefect_url}/work_pools/", json=body, auth=processes.auth).raise_for_status()
+    servers.post(processes.client, "/work_pools/", body)
     worker = processes.worker("worker-cpu", "one")
     worker.wait()
     wait_for(lambda: "Worker 'one' started!" in worker.log, lambda: worker.process.poll() is None)

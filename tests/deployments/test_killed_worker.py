@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tasks.store import CHECKPOINTS
+from tests import servers
 from tests.flows.conftest import SMALL
-from tests.processes import ended, find_descendant, wait_for
+from tests.processes import PATIENCE_SECONDS, RUN_SECONDS, ended, find_descendant, wait_for
 from tests.service import running
 
 # So many that the training is not over before it is killed, however late this process gets its turn.
@@ -21,7 +22,9 @@ def test_the_next_run_on_another_worker_goes_on_after_the_last_epoch(tmp_path: P
     with running(tmp_path) as service:
         worker = service.start_worker("first")
         killed = service.run("retrain/retrain-manual", PARAMETERS)
-        trainer = wait_for(lambda: find_descendant("cnn_model", "train", of=worker.pid), lambda: worker.poll() is None)
+        trainer = wait_for(
+            lambda: find_descendant("cnn_model", "train", of=worker.pid), lambda: worker.poll() is None, RUN_SECONDS
+        )
         checkpoints = service.store / CHECKPOINTS
         wait_for(lambda: any(checkpoints.rglob("epoch-*.json")) or ended(trainer))
         assert not ended(trainer), "the training was over before"
@@ -29,7 +32,7 @@ def test_the_next_run_on_another_worker_goes_on_after_the_last_epoch(tmp_path: P
         assert flow is not None
         # The worker first: it would report the run as crashed.
         worker.kill()
-        worker.wait(timeout=60)
+        worker.wait(timeout=PATIENCE_SECONDS)
         flow.kill()
         # Its standard input is closed, and nobody else would end it.
         wait_for(lambda: ended(trainer))
@@ -38,7 +41,7 @@ def test_the_next_run_on_another_worker_goes_on_after_the_last_epoch(tmp_path: P
 
         # What the automation for dead runs does, after it has missed three heartbeats.
         crashed = {"state": {"type": "CRASHED", "message": "No heartbeat."}, "force": True}
-        service.ask("POST", f"/flow_runs/{killed}/set_state", crashed)
+        servers.post(service.environ, f"/flow_runs/{killed}/set_state", crashed)
         second = service.start_worker("second")
         again = service.run("retrain/retrain-manual", PARAMETERS)
         state = service.wait(again, [second])

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from tests.flows.conftest import SMALL
-from tests.processes import wait_for
-from tests.service import ROOT, Service, inherited, running
+from tests.processes import RUN_SECONDS, wait_for
+from tests.servers import ROOT
+from tests.service import Service, inherited, running
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -101,7 +102,7 @@ def python(*arguments: str, environ: Mapping[str, str], folder: Path) -> "subpro
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=RUN_SECONDS,
     )
 
 
@@ -112,7 +113,7 @@ def test_the_hook_refuses_and_notes(network: Network, tmp_path: Path) -> None:
     assert network.asked[0].startswith("socket.getaddrinfo 192.0.2.1 by ")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_telemetry_that_is_switched_on_is_noticed(network: Network, tmp_path: Path) -> None:
     """Without this the tests below would pass as well where the hook sees nothing."""
 
@@ -135,6 +136,7 @@ def test_telemetry_that_is_switched_on_is_noticed(network: Network, tmp_path: Pa
     raise AssertionError("nothing was asked of Prefect's server of telemetry")
 
 
+@pytest.mark.timeout(900)
 def test_a_run_without_a_server(network: Network, tmp_path: Path) -> None:
     options = ["--source", "synthetic", "--ingest.synthetic-images", "480", "--train.recipe", "tutorial-64-logits"]
     options += ["--train.epochs", "1", "--evaluate.corruption-images", "0", "--store", str(tmp_path / "store")]
@@ -146,7 +148,7 @@ def test_a_run_without_a_server(network: Network, tmp_path: Path) -> None:
     assert network.listening <= set(LOOPBACK)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_server_worker_and_a_run(network: Network, tmp_path: Path) -> None:
     with network.watched(), running(tmp_path, network.variables) as service:
         worker = service.start_worker("worker")

@@ -16,7 +16,7 @@ from fsspec import filesystem
 
 from tests import s3
 from tests.flows.conftest import SMALL
-from tests.processes import find_descendant, wait_for
+from tests.processes import RUN_SECONDS, find_descendant, wait_for
 from tests.service import Service, running
 
 MARK = f"experiment-{uuid.uuid4()}"
@@ -114,7 +114,9 @@ def runs_of_all_kinds(service: Service, endpoint: str, refusing: str) -> None:
 
     slow = {**PARAMETERS, "train": {**SMALL["train"], "epochs": 500}}
     crashed = service.run("retrain/retrain-manual", slow)
-    trainer = wait_for(lambda: find_descendant("cnn_model", "train", of=worker.pid), lambda: worker.poll() is None)
+    trainer = wait_for(
+        lambda: find_descendant("cnn_model", "train", of=worker.pid), lambda: worker.poll() is None, RUN_SECONDS
+    )
     flow = trainer.parent()
     assert flow is not None
     flow.kill()

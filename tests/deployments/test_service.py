@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from tests import browser
-from tests.deployed import Service, running
+from tests.deployed import DeployedService, running
 from tests.flows.conftest import SMALL
-from tests.processes import find_descendant, wait_for
+from tests.processes import RUN_SECONDS, find_descendant, wait_for
+from tests.servers import POLL_SECONDS
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
 
@@ -25,7 +26,7 @@ MANUAL = "retrain/retrain-manual"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedService]:
     with running(tmp_path_factory.mktemp("service")) as found:
         yield found
 
@@ -37,13 +38,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(named) if named else tmp_path_factory.mktemp("screenshots")
 
 
-def test_a_tick_of_the_schedule_trains_and_promotes(service: Service) -> None:
+def test_a_tick_of_the_schedule_trains_and_promotes(service: DeployedService) -> None:
     deployment = service.deployment("retrain/retrain-weekly")
     with service.worker("one", "gpu"):
         # The server looks at the schedules once a minute, and makes runs of ticks to come alone.
         soon = datetime.now(UTC) + timedelta(seconds=70)
         schedule = service.post(
-            f"deployments/{deployment['id']}/schedules",
+            f"/deployments/{deployment['id']}/schedules",
             [
                 {
                     "schedule": {"interval": 86400, "anchor_date": soon.isoformat()},
@@ -52,9 +53,10 @@ def test_a_tick_of_the_schedule_trains_and_promotes(service: Service) -> None:
                 }
             ],
         )[0]
-        run = wait_for(lambda: service.last_run(deployment, after=soon - timedelta(seconds=1)), seconds=300)
-        run = service.finished(run)
-        service.delete(f"deployments/{deployment['id']}/schedules/{schedule['id']}")
+        after = soon - timedelta(seconds=1)
+        run = wait_for(lambda: service.last_run(deployment, after), seconds=300, every=POLL_SECONDS)
+        run = service.finished(run["id"])
+        service.delete(f"/deployments/{deployment['id']}/schedules/{schedule['id']}")
     assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
     assert run["auto_scheduled"]
     assert run["name"] == f"weekly {soon:%Y-%m-%d} tutorial-64-logits seed 1"
@@ -63,7 +65,7 @@ def test_a_tick_of_the_schedule_trains_and_promotes(service: Service) -> None:
     assert "practice-cnn:v1" in run["tags"]
 
 
-def test_another_worker_takes_it_from_the_store_for_the_command_line(service: Service) -> None:
+def test_another_worker_takes_it_from_the_store_for_the_command_line(service: DeployedService) -> None:
     parameters = [f"--param={name}={json.dumps(value)}" for name, value in SMALL.items()]
     with service.worker("two", "gpu"):
         service.call("-m", "prefect", "--no-prompt", "deployment", "run", MANUAL, *parameters, "--watch")
@@ -75,7 +77,7 @@ def test_another_worker_takes_it_from_the_store_for_the_command_line(service: Se
         assert summary["steps"][name]["outcome"] == "cached"
 
 
-def test_a_person_fills_in_the_form(service: Service, pictures: Path) -> None:
+def test_a_person_fills_in_the_form(service: DeployedService, pictures: Path) -> None:
     deployment = service.deployment(MANUAL)
     with service.worker("two", "gpu"), browser.opened(service.url, pictures) as dashboard:
         dashboard.sign_in(service.environment["PREFECT_API_AUTH_STRING"])
@@ -92,8 +94,8 @@ def test_a_person_fills_in_the_form(service: Service, pictures: Path) -> None:
         dashboard.fill("Epochs", "1", section="train")
         before = datetime.now(UTC) - timedelta(seconds=1)
         dashboard.press("Submit")
-        run = wait_for(lambda: service.last_run(deployment, after=before))
-        run = service.finished(run)
+        run = wait_for(lambda: service.last_run(deployment, after=before), every=POLL_SECONDS)
+        run = service.finished(run["id"])
         assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
         summary = service.summary(run)
         assert (summary["training"]["seed"], summary["model_version"]) == (2, 2)
@@ -115,14 +117,14 @@ def test_a_person_fills_in_the_form(service: Service, pictures: Path) -> None:
         dashboard.screenshot("report")
 
 
-def test_a_worker_killed_in_training_is_noticed_and_the_next_run_goes_on(service: Service) -> None:
+def test_a_worker_killed_in_training_is_noticed_and_the_next_run_goes_on(service: DeployedService) -> None:
     # Epochs of seconds, as real ones are: what one leaves is in the bucket before the next is over.
     train = {**SMALL["train"], "epochs": 15, "seed": 3}
     parameters = {**SMALL, "ingest": {"synthetic_images": 12000}, "train": train}
     with service.worker("three", "gpu") as worker:
         run = service.start(MANUAL, parameters)
         leader = psutil.Process(worker.process.pid)
-        trainer = wait_for(lambda: find_descendant("cnn_model", "train", of=leader.pid), leader.is_running)
+        trainer = wait_for(lambda: find_descendant("cnn_model", "train", of=leader.pid), leader.is_running, RUN_SECONDS)
         wait_for(lambda: [name for name in service.names("checkpoints") if name.endswith(".json")], trainer.is_running)
         assert service.active_slots("gpu") == 1
         for process in [leader, *leader.children(recursive=True)]:
@@ -130,7 +132,7 @@ def test_a_worker_killed_in_training_is_noticed_and_the_next_run_goes_on(service
     crashed = service.finished(run)
     assert (crashed["state"]["type"], crashed["state"]["name"]) == ("CRASHED", "Crashed")
     assert "No sign of life" in crashed["state"]["message"]
-    wait_for(lambda: service.active_slots("gpu") == 0)
+    wait_for(lambda: service.active_slots("gpu") == 0, every=POLL_SECONDS)
 
     with service.worker("four", "gpu"):
         again = service.finished(service.start(MANUAL, parameters))
