@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tasks import machine
@@ -17,11 +16,10 @@ from tasks.machine import Machine
 from tasks.report.summary import Summary
 from tests import servers
 from tests.flows.conftest import SMALL
-from tests.processes import find_descendant, wait_for
+from tests.processes import RUN_SECONDS, end_tree, find_descendant, wait_for
 
 NAME = "practice-cnn"
-RUN_SECONDS = 600
-"""For a run of a minute, on a machine that has other work."""
+DEPLOYMENT = "retrain/retrain-approved"
 
 SERVE = """
 from prefect.flows import EntrypointType
@@ -33,48 +31,38 @@ EASY = {"require_approval": True, "margin": 0.5, "classes": "report", "calibrati
 
 
 @dataclass(frozen=True)
-class Service:
+class ServedFlow:
     """A server, and a process that starts runs for it.
 
     Attributes:
+        environ: Of the server's clients.
         runner: It has a child for each run that is at work.
     """
 
-    url: str
-    store: Path
+    environ: dict[str, str]
     runner: "subprocess.Popen[bytes]"
+
+    @property
+    def store(self) -> Path:
+        return Path(self.environ["RETRAINING_STORE"])
 
     def start(self, seed: int, **register: Any) -> str:
         """Start a run that trains with a seed and registers by `EASY`, but for what is given; its id."""
-        deployment = httpx.get(f"{self.url}/deployments/name/retrain/retrain-approved").json()
         parameters = {**SMALL, "train": {**SMALL["train"], "seed": seed}, "register": {**EASY, **register}}
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-        made = self.post(f"deployments/{deployment['id']}/create_flow_run", body)
-        return str(made["id"])
-
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        """What the server answers once its database is not locked."""
-
-        def asked() -> httpx.Response | None:
-            answer = httpx.post(f"{self.url}/{path}", json=body, timeout=60)
-            return answer if answer.status_code != 503 else None
-
-        answer = wait_for(asked)
-        assert answer.is_success, answer.text
-        return answer.json()
+        return servers.start_run(self.environ, DEPLOYMENT, parameters)
 
     def run(self, run_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.url}/flow_runs/{run_id}", timeout=60).json()
+        found: dict[str, Any] = servers.get(self.environ, f"/flow_runs/{run_id}")
         return found
 
     def wait(self, run_id: str, *states: str) -> dict[str, Any]:
         """The run once it is in one of the states, or in one that is final."""
-        final = {"Completed", "Failed", "Crashed", "Cancelled", *states}
-        return wait_for(
-            lambda: found if (found := self.run(run_id))["state"]["name"] in final else None,
-            lambda: self.runner.poll() is None,
-            seconds=RUN_SECONDS,
-        )
+
+        def there() -> dict[str, Any] | None:
+            state = (found := self.run(run_id))["state"]
+            return found if state["type"] in servers.ENDED or state["name"] in states else None
+
+        return wait_for(there, lambda: self.runner.poll() is None, RUN_SECONDS, servers.POLL_SECONDS)
 
     def question(self, run_id: str) -> str:
         """The key of the answer that a run waits for; empty where it waits for none."""
@@ -82,13 +70,13 @@ class Service:
 
     def answer(self, run_id: str, **answer: str) -> dict[str, Any]:
         """What the dashboard sends; the server's reply."""
-        reply: dict[str, Any] = self.post(f"flow_runs/{run_id}/resume", {"run_input": answer})
+        reply: dict[str, Any] = servers.post(self.environ, f"/flow_runs/{run_id}/resume", {"run_input": answer})
         return reply
 
     def events(self, run_id: str) -> list[str]:
         """Those of verdicts that the run has emitted, the first one first."""
         body = {"filter": {"event": {"prefix": ["retraining."]}, "order": "ASC"}, "limit": 50}
-        found = self.post("events/filter", body)["events"]
+        found = servers.post(self.environ, "/events/filter", body)["events"]
         return [event["event"] for event in found if run_id in json.dumps(event["related"])]
 
     def summary(self, run_id: str) -> Summary:
@@ -100,25 +88,23 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedFlow]:
     folder = tmp_path_factory.mktemp("service")
-    with servers.server(folder) as environ, (folder / "runner.log").open("w") as log:
-        environ |= {"RETRAINING_STORE": str(folder / "store"), "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    with servers.server(folder, PREFECT_RUNNER_POLL_FREQUENCY="1") as environ, (folder / "runner.log").open("w") as log:
         runner = subprocess.Popen([sys.executable, "-c", SERVE], stdout=log, stderr=log, env=environ, cwd=servers.ROOT)
-        url = environ["PREFECT_API_URL"]
         try:
             wait_for(
-                lambda: httpx.get(f"{url}/deployments/name/retrain/retrain-approved").status_code == 200,
+                lambda: servers.request(environ, "GET", f"/deployments/name/{DEPLOYMENT}").is_success,
                 lambda: runner.poll() is None,
+                every=servers.POLL_SECONDS,
             )
-            yield Service(url, folder / "store", runner)
+            yield ServedFlow(environ, runner)
         finally:
-            runner.terminate()
-            runner.wait(timeout=60)
+            end_tree(runner)
 
 
 @pytest.mark.timeout(1800)
-def test_a_run_waits_without_a_process_and_a_person_promotes(service: Service) -> None:
+def test_a_run_waits_without_a_process_and_a_person_promotes(service: ServedFlow) -> None:
     run_id = service.start(seed=1)
     state = service.wait(run_id, "Suspended")["state"]
     assert state["name"] == "Suspended", state["message"]
@@ -151,17 +137,18 @@ def test_a_run_waits_without_a_process_and_a_person_promotes(service: Service) -
     assert ended["state"]["message"] == promoted.verdict
     assert promoted.dataset is not None
     assert set(ended["tags"]) == {f"data:{promoted.dataset.digest[:12]}", f"{NAME}:v1", "promoted"}
-    wait_for(lambda: service.events(run_id) == ["retraining.waiting", "retraining.promoted"])
+    told = ["retraining.waiting", "retraining.promoted"]
+    wait_for(lambda: service.events(run_id) == told, every=servers.POLL_SECONDS)
 
 
 @pytest.mark.timeout(1800)
-def test_a_person_refuses(service: Service) -> None:
+def test_a_person_refuses(service: ServedFlow) -> None:
     run_id = service.start(seed=2, margin=0.49)
     before = service.champion()
     assert service.wait(run_id, "Suspended")["state"]["name"] == "Suspended"
     # Resumed too early, as by an automation that is set to fewer hours, it asks again.
     service.answer(run_id)
-    wait_for(lambda: service.question(run_id).endswith("-2"), seconds=RUN_SECONDS)
+    wait_for(lambda: service.question(run_id).endswith("-2"), seconds=RUN_SECONDS, every=servers.POLL_SECONDS)
     service.answer(run_id, decision="refuse", name="Jane Doe", reason="not on a Friday.")
     assert service.wait(run_id)["state"]["name"] == "Completed"
     summary = service.summary(run_id)
@@ -187,7 +174,7 @@ def test_a_person_refuses(service: Service) -> None:
         ),
     ],
 )
-def test_without_an_answer_in_time_it_is_refused(service: Service, answer: dict[str, str], verdict: str) -> None:
+def test_without_an_answer_in_time_it_is_refused(service: ServedFlow, answer: dict[str, str], verdict: str) -> None:
     run_id = service.start(seed=2, margin=0.48 if answer else 0.47, approval_hours=0.0001)
     assert service.wait(run_id, "Suspended")["state"]["name"] == "Suspended"
     service.answer(run_id, **answer)

@@ -8,13 +8,10 @@ import yaml
 from deployments import pools
 from tests import servers
 from tests.flows.conftest import SMALL
-from tests.processes import wait_for
+from tests.processes import RUN_SECONDS, wait_for
 
 NUM_TICKS = 8
 """Not more: thirty runs that begin at once bring a server on SQLite to a stand for a minute."""
-
-STALL_SECONDS = 300
-"""On a machine that has other work so few do as well."""
 
 MOST_TICKS = 100
 """So many of a deployment Prefect's scheduler plans ahead, for somebody to find late after an outage."""
@@ -43,7 +40,7 @@ def piled_up(deployed: dict[str, str]) -> set[str]:
         found = servers.runs(deployed, "retrain-weekly", "SCHEDULED")
         return {run["id"] for run in found if run["state_name"] == "Late"}
 
-    wait_for(lambda: len(late()) >= NUM_TICKS)
+    wait_for(lambda: len(late()) >= NUM_TICKS, every=servers.POLL_SECONDS)
     # The ticks to come go with it, those that are due stay.
     servers.patch(deployed, f"{place}/{schedule['id']}", {"active": False})
     return late()
@@ -56,8 +53,12 @@ def test_after_an_outage_there_is_one_run(deployed: dict[str, str], piled_up: se
         return {run["id"] for run in servers.runs(deployed, "retrain-weekly", *states)} & piled_up
 
     with servers.worker(deployed, Path(deployed["PREFECT_HOME"]), "gpu") as worker:
+
+        def only_one_is_left() -> bool:
+            return len(now("CANCELLED")) == len(piled_up) - 1
+
         # Which one is left to chance: the worker asks for all of them at once.
-        wait_for(lambda: len(now("CANCELLED")) == len(piled_up) - 1, lambda: worker.poll() is None, STALL_SECONDS)
-        wait_for(lambda: now("COMPLETED"), lambda: worker.poll() is None, STALL_SECONDS)
+        for condition in (only_one_is_left, lambda: now("COMPLETED")):
+            wait_for(condition, lambda: worker.poll() is None, RUN_SECONDS, servers.POLL_SECONDS)
     assert len(now("COMPLETED")) == 1
     assert len(now("CANCELLED")) == len(piled_up) - 1

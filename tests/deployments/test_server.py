@@ -5,7 +5,6 @@ Both fail in silence or at the first request with the wrong versions of FastAPI 
 
 from pathlib import Path
 
-import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -19,7 +18,7 @@ from tests.processes import wait_for
 
 
 def test_the_schedule_creates_runs(deployed: dict[str, str]) -> None:
-    run = wait_for(lambda: servers.runs(deployed, "retrain-weekly", "SCHEDULED"))[0]
+    run = wait_for(lambda: servers.runs(deployed, "retrain-weekly", "SCHEDULED"), every=servers.POLL_SECONDS)[0]
     assert run["parameters"]["train"] == {"recipe": "fast", "seed": "date", "max_model_age_days": 30}
     assert run["parameters"]["ingest"] == {"drops": deployed["RETRAINING_DROPS"]}
     assert run["parameters"]["register"] == {"policy": "improve"}
@@ -27,14 +26,13 @@ def test_the_schedule_creates_runs(deployed: dict[str, str]) -> None:
 
 
 def test_nonsense_in_the_form_is_refused_before_a_run_exists(deployed: dict[str, str]) -> None:
-    url = deployed["PREFECT_API_URL"]
-    deployment = httpx.get(f"{url}/deployments/name/retrain/retrain-manual").json()
+    deployment = servers.get(deployed, "/deployments/name/retrain/retrain-manual")
     schema = deployment["parameter_openapi_schema"]
     assert schema["definitions"]["TrainConfig"]["properties"]["recipe"]["enum"] == list(catalogue.names())
     assert "form" not in schema["properties"]
     assert (schema["properties"]["force"]["type"], schema["properties"]["force"]["default"]) == ("boolean", False)
     body = {"parameters": {"source": "synthetic", "train": {"epochs": 0}}}
-    answer = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", json=body)
+    answer = servers.request(deployed, "POST", f"/deployments/{deployment['id']}/create_flow_run", body)
     assert answer.status_code == 409
     assert "epochs" in answer.text
 
@@ -50,9 +48,9 @@ def test_nonsense_in_the_form_is_refused_before_a_run_exists(deployed: dict[str,
 def test_credentials_in_the_form_are_refused_before_a_run_exists_that_keeps_them(
     deployed: dict[str, str], parameters: dict[str, object]
 ) -> None:
-    url = deployed["PREFECT_API_URL"]
-    deployment = httpx.get(f"{url}/deployments/name/retrain/retrain-manual").json()
-    answer = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters})
+    deployment = servers.get(deployed, "/deployments/name/retrain/retrain-manual")
+    body = {"parameters": parameters}
+    answer = servers.request(deployed, "POST", f"/deployments/{deployment['id']}/create_flow_run", body)
     assert answer.status_code == 409, answer.text
     home = Path(deployed["PREFECT_HOME"])
     assert files_with(home, "retrain-manual")
@@ -70,11 +68,11 @@ def test_credentials_in_the_form_are_refused_before_a_run_exists_that_keeps_them
 def test_a_promotion_without_reason_or_actor_is_refused_before_a_run_exists(
     deployed: dict[str, str], flow: str, parameters: dict[str, object], named: str
 ) -> None:
-    url = deployed["PREFECT_API_URL"]
-    deployment = httpx.get(f"{url}/deployments/name/{flow}").json()
+    deployment = servers.get(deployed, f"/deployments/name/{flow}")
     fields = deployment["parameter_openapi_schema"]["properties"]
     assert all(field["description"] for field in fields.values())
-    answer = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters})
+    body = {"parameters": parameters}
+    answer = servers.request(deployed, "POST", f"/deployments/{deployment['id']}/create_flow_run", body)
     assert answer.status_code == 409
     assert named in answer.text
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prefect import State
 from prefect.exceptions import ParameterTypeError
@@ -16,6 +15,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.arrivals import EVENT, watch
 from tasks import machine
 from tasks.machine import Machine
+from tests import servers
 from tests.drops import noise
 from tests.flows.conftest import SMALL, retrain_in
 from tests.processes import wait_for
@@ -59,7 +59,8 @@ def events(prefect_server: None) -> Events:
 
     def got() -> list[tuple[str, str, str]]:
         wanted = {"event": {"name": [EVENT]}, "occurred": {"since": since}, "order": "ASC"}
-        found = httpx.post(f"{PREFECT_API_URL.value()}/events/filter", json={"filter": wanted}).json()["events"]
+        client = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+        found = servers.post(client, "/events/filter", {"filter": wanted})["events"]
         return [
             (event["resource"]["prefect.resource.id"], event["payload"]["name"], event["payload"]["place"])
             for event in found
