@@ -18,13 +18,12 @@ import pytest
 from deployments.local import MARK
 from tests import servers
 from tests.flows.conftest import SMALL
-from tests.processes import wait_for
+from tests.processes import PATIENCE_SECONDS, RUN_SECONDS, wait_for, without_settings
 
 
 def environment(store: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "RETRAINING_"))}
     # Relative, as people write it: the server takes none.
-    return kept | {"RETRAINING_STORE": os.path.relpath(store, servers.ROOT)}
+    return without_settings() | {"RETRAINING_STORE": os.path.relpath(store, servers.ROOT)}
 
 
 @contextmanager
@@ -59,16 +58,18 @@ def marked(store: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.service
+@pytest.mark.timeout(900)
 def test_it_starts_everything_runs_what_is_asked_for_and_leaves_nothing(tmp_path: Path) -> None:
     store = tmp_path / "store"
     with dashboard(store) as (process, address):
         environ = {"PREFECT_API_URL": f"{address}/api"}
         deployment = servers.get(environ, "/deployments/name/retrain/retrain-manual")
         parameters = {**SMALL, "train": {"recipe": "tutorial-64-logits", "epochs": 500}}
-        servers.post(environ, f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+        servers.start_run(environ, "retrain/retrain-manual", parameters)
         training = wait_for(
             lambda: next((found for found in marked(store) if "train" in found.cmdline()), None),
             lambda: process.poll() is None,
+            RUN_SECONDS,
         )
         assert {"server", "worker"} <= {word for found in marked(store) for word in found.cmdline()}
 
@@ -80,7 +81,7 @@ def test_it_starts_everything_runs_what_is_asked_for_and_leaves_nothing(tmp_path
         assert again.stdout.strip().endswith(f"running already: {address} (process {process.pid})")
 
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
         assert marked(store) == []
         assert not training.is_running()
     # The run is told of as crashed, and does not stand there as running when the server is back.
@@ -90,7 +91,7 @@ def test_it_starts_everything_runs_what_is_asked_for_and_leaves_nothing(tmp_path
 
         # A worker that dies takes the others with it.
         next(found for found in marked(store) if "worker" in found.cmdline()).kill()
-        assert process.wait(timeout=120) == 1
+        assert process.wait(timeout=PATIENCE_SECONDS) == 1
         assert marked(store) == []
         assert re.search(r"Prefect's worker of the pool \w+ ended with -9", store.with_suffix(".txt").read_text())
 

@@ -1,11 +1,11 @@
 """What cannot be is one line, before any server is started or asked."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests import servers
+from tests.processes import without_settings
 
 
 @pytest.mark.parametrize("port", ["0", "99999"])
@@ -44,5 +44,4 @@ def test_an_address_that_is_none(tmp_path: Path, url: str) -> None:
 
 def environment(store: Path) -> dict[str, str]:
     """Without the settings of whoever runs the tests."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "RETRAINING_"))}
-    return kept | {"RETRAINING_STORE": str(store)}
+    return without_settings() | {"RETRAINING_STORE": str(store)}

@@ -14,6 +14,7 @@ from tasks import machine, store
 from tasks.machine import Machine
 from tasks.store import Store
 from tests import servers
+from tests.processes import free_port
 from tests.unit.ingest.places import BucketPlace
 
 RUN = "0199f1c2-5d5e-7b70-9c3f-2b6f8a1d4e90"
@@ -116,9 +117,7 @@ def test_a_store_that_cannot_be_read_is_told_of_and_the_server_goes_on(opened_fo
 
 @pytest.mark.usefixtures("s3_environment")
 def test_a_bucket_that_does_not_answer_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     with machine.use(Machine(store=tmp_path / "cache", bucket="s3://team/gone")):
         opened = store.current()
     with served(opened) as client:

@@ -17,7 +17,10 @@ import pytest
 
 from tasks import locks
 from tasks.store import Store
-from tests.processes import ended, find_descendant, wait_for
+from tests.processes import PATIENCE_SECONDS, RUN_SECONDS, ended, find_descendant, wait_for, without_settings
+
+# More than a run may take.
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--source", "synthetic", "--ingest.synthetic-images", "480", "--train.recipe", "tutorial-64-logits"]
@@ -37,7 +40,6 @@ class Start(Protocol):
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts the command on the store of the test; what still runs at the test's end is killed."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with ExitStack() as processes:
 
         def started(*options: str, new_group: bool = False) -> "subprocess.Popen[str]":
@@ -47,7 +49,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=new_group,
-                env={**environ, "HOME": str(tmp_path)},
+                env={**without_settings(), "HOME": str(tmp_path)},
             )
             processes.enter_context(process)
             processes.callback(process.kill)
@@ -58,7 +60,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def trainer_of(process: "subprocess.Popen[str]") -> psutil.Process:
     """Its child that trains, as soon as there is one."""
-    return wait_for(lambda: find_descendant("cnn_model", "train", of=process.pid), lambda: process.poll() is None)
+    return wait_for(
+        lambda: find_descendant("cnn_model", "train", of=process.pid), lambda: process.poll() is None, RUN_SECONDS
+    )
 
 
 WAITED = """
@@ -110,7 +114,7 @@ def test_two_runs_at_once_on_one_store(start: Start, tmp_path: Path) -> None:
     first = start("--train.epochs", "1")
     wait_for(lambda: (tmp_path / "store" / "locks" / "run.json").exists(), lambda: first.poll() is None)
     second = start("--train.epochs", "1")
-    outputs = [process.communicate(timeout=240) for process in (first, second)]
+    outputs = [process.communicate(timeout=RUN_SECONDS) for process in (first, second)]
     assert [process.returncode for process in (first, second)] == [0, 0], outputs
     assert [stderr for _, stderr in outputs] == ["", ""]
     lines = [stdout.splitlines() for stdout, _ in outputs]
@@ -130,7 +134,7 @@ def test_a_failed_run_says_step_and_cause_in_a_line(start: Start, tmp_path: Path
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "test_batch.bin").write_bytes(b"short")
     process = start("--source", str(tmp_path / "data"))
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=RUN_SECONDS)
     assert process.returncode == 1
     assert stderr == ""
     assert "Traceback" not in stdout
@@ -141,7 +145,7 @@ def test_a_failed_run_says_step_and_cause_in_a_line(start: Start, tmp_path: Path
 @pytest.mark.parametrize("options", [("--train.epochs", "0"), ("--source", "/no/such/archive.tar.gz")])
 def test_a_wrong_option_starts_nothing(start: Start, tmp_path: Path, options: tuple[str, ...]) -> None:
     process = start(*options)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, stdout) == (2, "")
     assert len(stderr.splitlines()) == 1
     assert not (tmp_path / "store").exists()
@@ -151,7 +155,7 @@ def test_an_interrupt_ends_the_trainer_and_leaves_no_half_artifact(start: Start,
     process = start("--train.epochs", "1000")
     trainer = trainer_of(process)
     process.send_signal(signal.SIGINT)
-    stdout, _ = process.communicate(timeout=60)
+    stdout, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert "Interrupted" in stdout
     assert ended(trainer)
@@ -163,7 +167,7 @@ def test_ctrl_c_in_a_terminal_ends_the_run_at_once(start: Start, tmp_path: Path)
     process = start("--train.epochs", "1000", new_group=True)
     trainer = trainer_of(process)
     os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=40)
+    stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, stderr) == (130, "")
     assert "Interrupted" in stdout
     assert "failed" not in stdout
@@ -176,10 +180,10 @@ def test_a_killed_run_leaves_no_trainer_and_no_lock(start: Start, tmp_path: Path
     server = find_descendant("uvicorn", of=process.pid)
     assert server is not None
     process.kill()
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE_SECONDS)
     wait_for(lambda: ended(trainer))
     again = start("--train.epochs", "1")
-    stdout, stderr = again.communicate(timeout=120)
+    stdout, stderr = again.communicate(timeout=RUN_SECONDS)
     assert again.returncode == 0, stderr
     assert ended(server)
     assert "Waiting" not in stdout

@@ -1,7 +1,6 @@
 """`python -m flows.promotion`: what a person types and sees."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from flows import promotion
 from tasks.ledger import Ledger
+from tests.processes import without_settings
 from tests.promotions import NAME
 
 Run = Callable[..., tuple[int, str, str]]
@@ -207,7 +207,7 @@ def test_no_command_loads_prefect_or_a_framework(folder: Path, arguments: list[s
         capture_output=True,
         text=True,
         check=False,
-        env={name: value for name, value in os.environ.items() if not name.startswith("RETRAINING_")},
+        env=without_settings(),
     )
     assert done.returncode == 0, done.stderr
 

@@ -25,7 +25,7 @@ from tasks.retention import RetentionConfig
 from tasks.verification import verify
 from tests import s3
 from tests.flows.conftest import SMALL, FinishedRun, retrain_in
-from tests.processes import wait_for
+from tests.processes import RUN_SECONDS, wait_for, without_settings
 from tests.unit.ingest.places import BucketPlace
 
 NAME = "practice-cnn"
@@ -60,6 +60,7 @@ def test_a_run_takes_what_was_kept_and_makes_the_rest_again(filled_store: Path, 
         assert retention.prune(FEW, apply=True, waiting=pytest.fail).removed == 0
 
 
+@pytest.mark.timeout(900)
 def test_a_run_that_is_at_work_loses_nothing(filled_store: Path, tmp_path: Path) -> None:
     age(filled_store)
     options = [
@@ -70,17 +71,16 @@ def test_a_run_that_is_at_work_loses_nothing(filled_store: Path, tmp_path: Path)
         "--source=synthetic",
         "--force",
     ]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     log = tmp_path / "run.log"
     with log.open("w") as output:
         run = subprocess.Popen(
             [sys.executable, "-m", "flows.retraining", f"--store={filled_store}", *options],
             stdout=output,
             stderr=output,
-            env=environ,
+            env=without_settings(),
         )
     try:
-        wait_for(lambda: "… preprocess" in log.read_text(), alive=lambda: run.poll() is None)
+        wait_for(lambda: "… preprocess" in log.read_text(), lambda: run.poll() is None, RUN_SECONDS)
         times = 0
         with machine.use(Machine(store=filled_store)):
             while run.poll() is None:

@@ -1,7 +1,6 @@
 """Whole scorings with a small champion: in a process as a person starts them, and as the flow."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from flows.execution import StepFailedError
 from flows.scoring import score
 from tasks.store import Store
 from tasks.values.scoring import ScoringSummary
-from tests.processes import ended, find_descendant, wait_for
+from tests.processes import PATIENCE_SECONDS, RUN_SECONDS, ended, find_descendant, wait_for, without_settings
 from tests.scoring import MODEL, noise, png, pngs, promote, read_rows, save_model, write_folder, write_parquet
 
 FILES = pngs(noise(23))
@@ -164,7 +163,6 @@ class Start(Protocol):
 @pytest.fixture
 def start(champion: Store) -> Iterator[Start]:
     """Starts the command on the store of the test; what still runs at the test's end is killed."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with ExitStack() as processes:
 
         def started(*options: str) -> "subprocess.Popen[str]":
@@ -173,7 +171,7 @@ def start(champion: Store) -> Iterator[Start]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={**environ, "HOME": str(champion.root)},
+                env={**without_settings(), "HOME": str(champion.root)},
             )
             processes.enter_context(process)
             processes.callback(process.kill)
@@ -182,6 +180,7 @@ def start(champion: Store) -> Iterator[Start]:
         yield started
 
 
+@pytest.mark.timeout(900)
 def test_a_killed_run_goes_on_after_its_last_whole_part(start: Start, tmp_path: Path) -> None:
     data = png(noise(1)[0])
     place = write_parquet(tmp_path / "x.parquet", [{"path": f"{number}.png", "image": data} for number in range(6000)])
@@ -195,18 +194,18 @@ def test_a_killed_run_goes_on_after_its_last_whole_part(start: Start, tmp_path: 
         "20",
     ]
     first = start(*options)
-    wait_for(lambda: (tmp_path / "out" / "part-00003.parquet").exists(), lambda: first.poll() is None)
+    wait_for(lambda: (tmp_path / "out" / "part-00003.parquet").exists(), lambda: first.poll() is None, RUN_SECONDS)
     scorer = find_descendant("cnn_model", "score", of=first.pid)
     assert scorer is not None
     first.kill()
-    first.wait(timeout=60)
+    first.wait(timeout=PATIENCE_SECONDS)
     wait_for(lambda: ended(scorer))
     assert not (tmp_path / "out" / "score.json").exists()
     whole = {part: part.stat().st_mtime_ns for part in (tmp_path / "out").glob("part-*.parquet")}
     assert 4 <= len(whole) < 300
 
     again = start(*options)
-    stdout, stderr = again.communicate(timeout=240)
+    stdout, stderr = again.communicate(timeout=RUN_SECONDS)
     assert (again.returncode, stderr) == (0, ""), stdout
     assert f"Goes on after {len(whole)} whole parts, {20 * len(whole):,} images." in stdout
     assert {part: part.stat().st_mtime_ns for part in whole} == whole
@@ -229,7 +228,7 @@ def test_a_killed_run_goes_on_after_its_last_whole_part(start: Start, tmp_path: 
 )
 def test_a_wrong_option_starts_nothing(tmp_path: Path, options: list[str], message: str) -> None:
     command = [sys.executable, "-m", "flows.scoring", "--store", str(tmp_path / "store"), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert re.search(message, done.stderr), done.stderr

@@ -1,7 +1,6 @@
 """Two machines that share a store in a bucket and MLflow, and nothing else: processes with caches of their own."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from tasks import machine, policies, store
 from tasks.errors import TransientError
 from tasks.machine import Machine
 from tasks.store import Reference
+from tests.processes import without_settings
 from tests.s3 import started
 from tests.unit.ingest.places import BucketPlace
 from tests.unit.test_store import publish
@@ -53,9 +53,8 @@ def on(bucket: BucketPlace, tmp_path: Path) -> Command:
     """Runs a command line on one of the machines; gives what it prints."""
 
     def run(cache: str, module: str, *options: str) -> str:
-        without = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         environ = {
-            **without,
+            **without_settings(),
             "HOME": str(tmp_path),
             "RETRAINING_STORE": URL,
             "RETRAINING_CACHE": str(tmp_path / cache),
