@@ -33,7 +33,8 @@ Json = dict[str, Any]
 
 
 class DeployedService:
-    """PostgreSQL, Prefect's server, MLflow's server and a bucket, with everything deployed; workers as asked for.
+    """PostgreSQL, Prefect's server, MLflow's server and a bucket, with everything deployed; workers as asked for, and no
+    ticks but those of a test.
 
     Args:
         folder: For what the processes write.
@@ -61,6 +62,7 @@ class DeployedService:
         _make_bucket(endpoint)
         self.processes.reports({**self._bucket, "RETRAINING_STORE": STORE}).wait()
         self.call("-c", DEPLOY)
+        servers.switch_schedules_off(self.environment)
 
     def call(self, *arguments: str) -> str:
         """Run Python as a person who is let in; what it printed.

@@ -163,6 +163,13 @@ def logs(environ: Mapping[str, str], run: str) -> list[str]:
     return [str(record["message"]) for record in post(environ, "/logs/filter", body)]
 
 
+def switch_schedules_off(environ: Mapping[str, str]) -> None:
+    """Whatever the hour is, no tick of what is deployed comes into a test."""
+    for deployment in post(environ, "/deployments/filter", {}):
+        for schedule in deployment["schedules"]:
+            patch(environ, f"/deployments/{deployment['id']}/schedules/{schedule['id']}", {"active": False})
+
+
 def runs(environ: Mapping[str, str], deployment: str, *states: str) -> list[dict[str, Any]]:
     """Runs of a deployment in these types of state, the first expected first."""
     body = {

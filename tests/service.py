@@ -42,8 +42,9 @@ class Service:
         self._processes.enter_context(servers.started(self.environ, self.folder, self._port))
 
     def deploy(self) -> None:
-        """Bring everything to the server."""
+        """Bring everything to the server, its schedules switched off."""
         servers.python(self.environ, "deployments.apply", "--device", "auto")
+        servers.switch_schedules_off(self.environ)
 
     def start_worker(self, name: str) -> "subprocess.Popen[bytes]":
         """Start a worker of the pool `gpu`."""

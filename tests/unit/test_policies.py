@@ -161,7 +161,10 @@ def probe(seed: int) -> int:
 
 def test_a_step_whose_code_has_changed_is_not_tried_again(begun: Path, caplog: pytest.LogCaptureFixture) -> None:
     probe.__module__ = "cnn_model_probe.step"
-    step, run = task(**policies.cached(distributions=()))(probe), TaskRun.model_construct()
+    step, run = (
+        task(**policies.cached(distributions=()))(probe),
+        TaskRun.model_construct(task_key="probe", dynamic_key="0"),
+    )
     state: State[Any] = Failed(data=SourceUnreachableError("x"))
     assert policies.is_transient(step, run, state)
     edit(begun / "layers.py", "64", "65")
