@@ -33,8 +33,9 @@ Json = dict[str, Any]
 
 
 class DeployedService:
-    """PostgreSQL, Prefect's server, MLflow's server and a bucket, with everything deployed; workers as asked for, and no
-    ticks but those of a test.
+    """PostgreSQL, Prefect's server, MLflow's server and a bucket, with everything deployed.
+
+    Workers come as they are asked for, and no ticks but those of a test.
 
     Args:
         folder: For what the processes write.
