@@ -1,6 +1,6 @@
 """A real S3 server on this machine, and the environment that leads there."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ def started() -> "tuple[ThreadedMotoServer, str]":
 
 
 def age(bucket: str, days: float) -> None:
-    """Make all objects of a bucket old, which no client can do; of a server of this process."""
+    """Make all objects of a bucket older, in the order that they have; no client can do that. Of a server of this
+    process.
+    """
     from moto.s3.models import s3_backends
 
     for account in s3_backends.values():
         for region in account.values():
             if bucket in region.buckets:
                 for _, key in region.buckets[bucket].keys.items():
-                    key.last_modified = datetime.now(UTC) - timedelta(days=days)
+                    key.last_modified -= timedelta(days=days)
