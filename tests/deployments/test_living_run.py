@@ -21,7 +21,7 @@ import time
 from prefect import flow, tags
 @flow
 def run():
-    time.sleep(150)
+    time.sleep(100)
 with tags("cifar10"):
     run()
 """
