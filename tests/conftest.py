@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,14 @@ from tasks.values.dataset import RawDataset
 from tests import mlflow_server
 from tests.mlflow_server import MlflowServer
 from tests.s3 import ENVIRONMENT, started
+
+
+def pytest_configure() -> None:
+    """Have the processes that tests start hear SIGINT: a shell has what is in its background ignore it, and what that
+    starts. Prefect's worker ends by it.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
