@@ -74,12 +74,9 @@ class Steps:
         """
         name = cast(StepName, task.name)
         with self._recorded(name) as record:
-            try:
-                policies.check_code(task)
-            except PipelineError as error:
-                raise StepFailedError(name, error) from error
             # Results lie in the store, wherever the flow runs; a relative or per-worker folder would lose the cache.
             with self._kept(name) as kept:
+                policies.check_code(task)
                 stored = task.with_options(**kept, refresh_cache=name in self._anew)
                 state: State[Any] = stored(*args, **kwargs, return_state=True)
                 result = state.result(raise_on_failure=False)

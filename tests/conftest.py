@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from tasks.values.dataset import RawDataset
 from tests import mlflow_server
 from tests.mlflow_server import MlflowServer
 from tests.s3 import ENVIRONMENT, started
+
+if TYPE_CHECKING:
+    from tests.unit.ingest.places import BucketPlace
 
 
 def pytest_configure() -> None:
@@ -71,6 +75,16 @@ def s3_environment(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_endpoint}.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, s3_environment: None) -> "Iterator[BucketPlace]":
+    """An empty bucket, and the environment that leads there."""
+    from tests.unit.ingest.places import BucketPlace  # its client takes a while, and most tests need none
+
+    place = BucketPlace(s3_endpoint)
+    yield place
+    place.destroy()
 
 
 @pytest.fixture(scope="session")

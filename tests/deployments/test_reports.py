@@ -15,7 +15,6 @@ from tasks.machine import Machine
 from tasks.store import Store
 from tests import servers
 from tests.processes import free_port
-from tests.unit.ingest.places import BucketPlace
 
 RUN = "0199f1c2-5d5e-7b70-9c3f-2b6f8a1d4e90"
 PAGE = "<!DOCTYPE html><title>Überblick</title>"
@@ -32,15 +31,9 @@ def served(opened: Store) -> Iterator[httpx.Client]:
 
 @pytest.fixture(params=["folder", "bucket"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    folder = tmp_path / "store"
-    if request.param == "folder":
-        yield Store(folder)
-        return
-    request.getfixturevalue("s3_environment")
-    place = BucketPlace(request.getfixturevalue("s3_endpoint"))
-    with machine.use(Machine(store=folder, bucket="s3://team/incoming/drops/store")):
+    bucket = request.getfixturevalue("bucket").address if request.param == "bucket" else None
+    with machine.use(Machine(store=tmp_path / "store", bucket=bucket)):
         yield store.current()
-    place.destroy()
 
 
 @pytest.fixture

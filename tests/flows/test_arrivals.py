@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,6 @@ from tests.unit.ingest.places import BucketPlace, FolderPlace, Place, leave
 
 Look = Callable[..., State[Any]]
 Events = Callable[[], list[tuple[str, str, str]]]
-
-
-@pytest.fixture
-def bucket(s3_endpoint: str, s3_environment: None) -> Iterator[BucketPlace]:
-    made = BucketPlace(s3_endpoint)
-    yield made
-    made.destroy()
 
 
 @pytest.fixture

@@ -26,13 +26,6 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["--source", "synthetic", "--ingest.synthetic-images", "480", "--train.recipe", "tutorial-64-logits"]
 
 
-AS_FROM_A_TERMINAL = (
-    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "runpy.run_module('flows.retraining', run_name='__main__', alter_sys=True)"
-)
-"""`python -m flows.retraining`, also where Ctrl-C is ignored around the tests, as a shell does in the background."""
-
-
 class Start(Protocol):
     def __call__(self, *options: str, new_group: bool = False) -> "subprocess.Popen[str]": ...
 
@@ -44,7 +37,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def started(*options: str, new_group: bool = False) -> "subprocess.Popen[str]":
             process = subprocess.Popen(
-                [sys.executable, "-c", AS_FROM_A_TERMINAL, "--store", str(tmp_path / "store"), *SMALL, *options],
+                [sys.executable, "-m", "flows.retraining", "--store", str(tmp_path / "store"), *SMALL, *options],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -168,13 +167,6 @@ def test_a_damaged_ledger_removes_nothing(folder: Path, capsys: pytest.CaptureFi
     assert pruning.main(["--apply"]) == 1
     assert "is lost" in capsys.readouterr().err
     assert (folder / "results" / ("a" * 64)).exists()
-
-
-@pytest.fixture
-def bucket(s3_endpoint: str, s3_environment: None) -> Iterator[BucketPlace]:
-    place = BucketPlace(s3_endpoint)
-    yield place
-    place.destroy()
 
 
 @pytest.mark.timeout(900)

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +39,6 @@ SMALL = [
 CACHED = ("ingest", "validate", "preprocess", "train", "evaluate")
 
 Command = Callable[..., str]
-
-
-@pytest.fixture
-def bucket(s3_endpoint: str, s3_environment: None) -> Iterator[BucketPlace]:
-    place = BucketPlace(s3_endpoint)
-    yield place
-    place.destroy()
 
 
 @pytest.fixture

@@ -44,29 +44,24 @@ def model_file(folder: Path, version: int) -> Path:
     return store.current().fetch(find_model(entry)) / "model.keras"
 
 
-@pytest.mark.usefixtures("s3_environment")
 def test_a_model_that_the_bucket_lost_is_sent_before_a_person_promotes_it(
-    folder: Path, s3_endpoint: str, tmp_path: Path
+    folder: Path, bucket: BucketPlace, tmp_path: Path
 ) -> None:
-    bucket = BucketPlace(s3_endpoint)
     for path in folder.rglob("*"):
         if path.is_file() and path.name != "mlflow.db":
             bucket.put(path.relative_to(folder).as_posix(), path.read_bytes())
     tracking_uri = f"sqlite:///{folder}/mlflow.db"
     here = Machine(store=tmp_path / "here", bucket=bucket.address, tracking_uri=tracking_uri)
     changes: tuple[Callable[[], Manual], ...] = (lambda: promote(NAME, 3, **BY), lambda: roll_back(NAME, 1, **BY))
-    try:
-        for number, change in enumerate(changes):
-            with machine.use(here):
-                for version in (1, 3):
-                    record = read_record(tags(folder, version)[RECORD_TAG])
-                    name = store.current().fetch(find_model(record)).relative_to(store.current().root)
-                    bucket.remove(f"{name}/manifest.json")
-                entry = change().entry
-            with machine.use(here.model_copy(update={"store": tmp_path / f"elsewhere-{number}"})):
-                find_model(entry)
-    finally:
-        bucket.destroy()
+    for number, change in enumerate(changes):
+        with machine.use(here):
+            for version in (1, 3):
+                record = read_record(tags(folder, version)[RECORD_TAG])
+                name = store.current().fetch(find_model(record)).relative_to(store.current().root)
+                bucket.remove(f"{name}/manifest.json")
+            entry = change().entry
+        with machine.use(here.model_copy(update={"store": tmp_path / f"elsewhere-{number}"})):
+            find_model(entry)
 
 
 def test_a_refused_version_is_promoted_by_force_and_leaves_its_trace(folder: Path) -> None:

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from tasks.machine import Machine, from_environment
 from tasks.remote_store import RemoteStore
 from tasks.store import Reference
 from tests import s3
+from tests.processes import wait_for
 from tests.s3 import started
 from tests.unit.ingest.places import BucketPlace
 from tests.unit.test_store import publish
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 
 URL = "s3://team/incoming/drops/store"
 """Below the prefix of `BucketPlace`, which empties it."""
-
-
-@pytest.fixture
-def bucket(s3_endpoint: str, s3_environment: None) -> Iterator[BucketPlace]:
-    place = BucketPlace(s3_endpoint)
-    yield place
-    place.destroy()
 
 
 @pytest.fixture
@@ -330,10 +323,7 @@ def test_a_followed_folder_is_there_as_it_is_here(
     theirs.write("epoch-9.json", "of another machine")
 
     def there(*names: str) -> None:
-        deadline = time.monotonic() + 60
-        while set(theirs.names("*")) != {"epoch-9.json", *names} and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert set(theirs.names("*")) == {"epoch-9.json", *names}
+        wait_for(lambda: set(theirs.names("*")) == {"epoch-9.json", *names}, seconds=60)
 
     def fail() -> None:
         with mine.followed(last=".json"):
@@ -358,13 +348,14 @@ def test_what_is_written_anew_under_its_name_while_it_is_followed_is_sent_again(
     mine, theirs = here.shared("checkpoints", "t"), elsewhere.shared("checkpoints", "t")
     theirs.write("epoch-1.json", "torn")
     mine.bring()
+
+    def there(text: str) -> None:
+        wait_for(lambda: theirs.read(["epoch-1.json"]) == {"epoch-1.json": text.encode()}, seconds=20)
+
     with mine.followed(last=".json"):
         for text in ("made anew", "made anew once more"):
             (mine.path / "epoch-1.json").write_text(text)
-            deadline = time.monotonic() + 20
-            while theirs.read(["epoch-1.json"]) != {"epoch-1.json": text.encode()} and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert theirs.read(["epoch-1.json"]) == {"epoch-1.json": text.encode()}
+            there(text)
 
 
 def test_work_goes_on_while_the_network_is_away(
@@ -375,9 +366,7 @@ def test_work_goes_on_while_the_network_is_away(
     server.stop()
     with shared.followed(last=".json"):
         (shared.path / "epoch-1.json").write_text("1")
-        deadline = time.monotonic() + 60
-        while "stays on this machine" not in caplog.text and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: "stays on this machine" in caplog.text, seconds=60)
     assert "Until then checkpoints/t stays on this machine" in caplog.text
 
 

@@ -1,11 +1,8 @@
 """What the tests of ingest share."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tasks.ingest.pace import Timings
-from tests.unit.ingest.places import BucketPlace
 
 QUICK = Timings(first_delay_seconds=0.0, report_seconds=0.0)
 
@@ -22,11 +19,3 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def timings() -> Timings:
     """No real time passes between attempts."""
     return QUICK
-
-
-@pytest.fixture
-def bucket(s3_endpoint: str, s3_environment: None) -> Iterator[BucketPlace]:
-    """An empty bucket, and the environment that leads there."""
-    place = BucketPlace(s3_endpoint)
-    yield place
-    place.destroy()

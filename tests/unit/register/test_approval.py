@@ -59,38 +59,33 @@ def test_what_the_gate_would_promote_waits_and_holds_no_lock() -> None:
     assert register(0.4, "b").verdict == "promoted"
 
 
-@pytest.mark.usefixtures("s3_environment")
 @pytest.mark.parametrize("waits", [False, True])
 def test_what_the_bucket_lost_is_there_again_before_a_promotion_names_it(
-    s3_endpoint: str, empty_database: Path, tmp_path: Path, waits: bool
+    bucket: BucketPlace, empty_database: Path, tmp_path: Path, waits: bool
 ) -> None:
-    bucket = BucketPlace(s3_endpoint)
     database = Path(shutil.copy(empty_database, tmp_path / "mlflow.db"))
     settings = Machine(store=tmp_path / "here", bucket=bucket.address, tracking_uri=f"sqlite:///{database}")
-    try:
-        with use(settings):
-            candidate = make_candidate(0.5, "a")
-            waiting = register_model(candidate, RULE) if waits else None
-            for name in bucket.names():
-                if name.startswith("artifacts/"):
-                    bucket.remove(name)
-            if waiting is None:
-                register_model(candidate, RegisterConfig(policy="improve"))
-            else:
-                conclude(candidate, waiting, YES, RULE)
-        with use(settings.model_copy(update={"store": tmp_path / "elsewhere"})):
-            promoted = champion()
-            assert promoted is not None
-            for digest in (
-                promoted.model_digest,
-                candidate.dataset.artifact.digest,
-                candidate.splits.artifact.digest,
-                candidate.evaluation.artifact.digest,
-            ):
-                store.current().find(digest)
-            assert read_record(version(1).tags[RECORD_TAG]).model_digest == promoted.model_digest
-    finally:
-        bucket.destroy()
+    with use(settings):
+        candidate = make_candidate(0.5, "a")
+        waiting = register_model(candidate, RULE) if waits else None
+        for name in bucket.names():
+            if name.startswith("artifacts/"):
+                bucket.remove(name)
+        if waiting is None:
+            register_model(candidate, RegisterConfig(policy="improve"))
+        else:
+            conclude(candidate, waiting, YES, RULE)
+    with use(settings.model_copy(update={"store": tmp_path / "elsewhere"})):
+        promoted = champion()
+        assert promoted is not None
+        for digest in (
+            promoted.model_digest,
+            candidate.dataset.artifact.digest,
+            candidate.splits.artifact.digest,
+            candidate.evaluation.artifact.digest,
+        ):
+            store.current().find(digest)
+        assert read_record(version(1).tags[RECORD_TAG]).model_digest == promoted.model_digest
 
 
 @pytest.mark.usefixtures("opened_store")

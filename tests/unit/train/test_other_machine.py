@@ -2,12 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tasks import machine, store
 from tasks.machine import Machine
@@ -34,13 +32,6 @@ shared_prefix.FOLLOW_SECONDS = 0.05
 with machine.use(Machine(store=Path(sys.argv[2]), bucket=sys.argv[1])):
     train.fn(publish_splits(store.current()), make_recipe(int(sys.argv[3])), 1, TrainConfig())
 """
-
-
-@pytest.fixture
-def bucket(s3_endpoint: str, s3_environment: None) -> Iterator[BucketPlace]:
-    place = BucketPlace(s3_endpoint)
-    yield place
-    place.destroy()
 
 
 def checkpoints_in(bucket: BucketPlace) -> list[str]:
